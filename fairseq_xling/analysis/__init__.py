@@ -1,0 +1,1 @@
+"""The mathematics of the study: normalisation, alignment, similarity, trees, scores."""

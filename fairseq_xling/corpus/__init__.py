@@ -1,0 +1,1 @@
+"""From dumps to data-bin: extraction, tokenisation, BPE, code-switching, binarisation."""

@@ -1,0 +1,1 @@
+"""Vocabularies, streams of blocks, the schedule of single-language batches, masking."""
