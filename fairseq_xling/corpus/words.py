@@ -1,0 +1,66 @@
+"""What is done to text before BPE: casing and word tokenisation, the same for training text and for evaluation."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+from functools import cache
+
+from fairseq_xling.formats.errors import InputError
+from fairseq_xling.formats.manifest import CASINGS
+
+TOKENISATIONS = ("none", "moses", "jieba")
+_SPACES = re.compile(r"\s+")
+
+
+def change_case(text: str, casing: str) -> str:
+    """Apply `cased` (nothing), `lower`, or `lower-no-accents` (as XLM's scripts do: NFD, combining marks dropped)."""
+    if casing == "cased":
+        return text
+    text = text.lower()
+    if casing == "lower":
+        return text
+    if casing != "lower-no-accents":
+        raise InputError(f"casing is {casing!r}; expected one of {', '.join(CASINGS)}")
+    decomposed = unicodedata.normalize("NFD", text)
+    return unicodedata.normalize("NFC", "".join(char for char in decomposed if unicodedata.category(char) != "Mn"))
+
+
+def tokenisation_of(lang: str) -> str:
+    """The usual tokenisation of a language: `jieba` for Chinese, else `moses`."""
+    return "jieba" if lang == "zh" else "moses"
+
+
+@cache
+def tokeniser(kind: str, lang: str) -> Callable[[str], str]:
+    """A function from a raw sentence to one with spaces between its words.
+
+    Parameters
+    ----------
+    kind : {"none", "moses", "jieba"}
+        `moses` is sacremoses without escaping of XML characters and with aggressive dash splitting off, as XLM's
+        `tokenizer.perl -no-escape`; `jieba` is jieba's default mode, with other scripts left to Moses' rules.
+    lang : str
+        Language, for Moses' non-breaking prefixes.
+    """
+    if kind == "none":
+        return lambda text: _SPACES.sub(" ", text).strip()
+    if kind == "moses":
+        from sacremoses import MosesTokenizer
+
+        moses = MosesTokenizer(lang=lang)
+        return lambda text: str(moses.tokenize(text, return_str=True, escape=False))
+    if kind == "jieba":
+        return _jieba()
+    raise InputError(f"tokenisation is {kind!r}; expected one of {', '.join(TOKENISATIONS)}")
+
+
+def _jieba() -> Callable[[str], str]:
+    import logging
+
+    import jieba
+
+    jieba.setLogLevel(logging.WARNING)
+    jieba.initialize()
+    return lambda text: " ".join(" ".join(jieba.cut(text)).split())
