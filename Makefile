@@ -1,0 +1,55 @@
+# fairseq_xling: what makes a multilingual model multilingual? `make` alone lists the targets.
+# Every target sets up .venv first, once; a later call finds it done and loses no time.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup demo demo-seeds test lint bench doctor wheelhouse clean
+
+PY := .venv/bin/python
+CODE := fairseq_xling preprocess eval benchmarks
+TESTS :=
+WHEELHOUSE :=
+
+help:
+	@echo 'make setup        make .venv with Python >= 3.11 (PYTHON=python3.12 chooses), everything pinned'
+	@echo 'make demo         three bilingual models of the invented world, and what they share: runs/demo/report.html'
+	@echo 'make demo-seeds   the same with three seeds: mean and spread'
+	@echo 'make test         all tests (TESTS="tests/formats -k bio" for some)'
+	@echo 'make lint         style, format and types'
+	@echo 'make bench        every benchmark in benchmarks/, in turn'
+	@echo 'make doctor       the versions that matter, and for each known trap the fix'
+	@echo 'make wheelhouse   collect all wheels for a host without internet (WHEELHOUSE="--python 3.12 --with-torch")'
+	@echo 'make clean        remove caches (what was trained stays in runs/)'
+
+setup:
+	@bash environment/install.sh
+
+demo: setup
+	$(PY) eval/demo.py
+
+demo-seeds: setup
+	$(PY) eval/demo.py --seeds 1 2 3
+
+test:
+	@bash environment/install.sh --dev
+	$(PY) -m pytest -n 2 $(TESTS)
+
+lint:
+	@bash environment/install.sh --dev
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy $(CODE)
+
+bench: setup
+	@if [ -e benchmarks/run.py ]; then exec $(PY) benchmarks/run.py; fi; \
+	for script in benchmarks/*.py; do echo "== $$script"; $(PY) "$$script"; done
+
+doctor: setup
+	@$(PY) -m fairseq_xling.doctor
+
+wheelhouse:
+	@bash environment/wheelhouse.sh $(WHEELHOUSE)
+
+clean:
+	rm -rf build .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
