@@ -1,8 +1,8 @@
 """fairseq user directory: masked language models with language-specific and shared parts.
 
-Importing it registers the tasks, models and criterions with fairseq, and does nothing else.
-Where fairseq is not installed nothing is registered, so that ``fairseq_xling.analysis`` and
-``fairseq_xling.formats`` work alone.
+Importing it registers the tasks, models and criterions with fairseq and makes fairseq check
+checkpoints before it uses them; it does nothing else. Where fairseq is not installed it does
+nothing, so that ``fairseq_xling.analysis`` and ``fairseq_xling.formats`` work alone.
 """
 
 from importlib.util import find_spec
@@ -10,4 +10,6 @@ from importlib.util import find_spec
 __version__ = "0.1.0"
 
 if find_spec("fairseq") is not None:
-    from fairseq_xling import criterions, models, tasks  # noqa: F401
+    from fairseq_xling import checkpoints, criterions, models, tasks  # noqa: F401
+
+    checkpoints.install()

@@ -1,1 +1,3 @@
-"""Registered with fairseq on import."""
+"""Encoder with language-specific and shared parts, the masked language model, heads of tasks."""
+
+from fairseq_xling.models import masked_lm  # noqa: F401

@@ -1,0 +1,119 @@
+"""Checkpoints are read as data: no code runs, and names and types are checked before anything is built.
+
+`torch.load` with ``weights_only=True`` refuses pickled code, but fairseq goes on to ``eval()`` architecture
+strings of some of its own models (fconv, lightconv, wav2vec). So a checkpoint may only name the tasks and
+models listed here, and its configuration may only hold plain values. Importing `fairseq_xling` puts
+`load_checkpoint` in the place of fairseq's own reader, so that ``--restore-file``, ``--finetune-from-model``,
+``fairseq-validate`` and ``load_model_ensemble_and_task`` all go through it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+import zipfile
+from collections.abc import Mapping
+from os import PathLike
+from typing import Any
+
+import torch
+from fairseq import checkpoint_utils
+from omegaconf import OmegaConf
+
+from fairseq_xling.formats.errors import InputError
+
+ALLOWED_TASKS = {"translation"}
+"""Tasks beside those whose name begins with ``xling_``: back-translation uses fairseq's own."""
+
+ALLOWED_MODELS = {"transformer", "transformer_iwslt_de_en", "transformer_tiny"}
+"""Models beside those whose name begins with ``xling_``; none of them evaluates strings."""
+
+OWN = "xling_"
+
+
+def load_checkpoint(
+    path: str | PathLike[str], arg_overrides: dict[str, Any] | None = None, load_on_all_ranks: bool = False
+) -> dict[str, Any]:
+    """Read and check a checkpoint; takes the place of fairseq's ``load_checkpoint_to_cpu``.
+
+    Parameters
+    ----------
+    path : path-like
+    arg_overrides : dict, optional
+        Configuration values to replace, e.g. ``{"data": folder}``.
+    load_on_all_ranks : bool
+        Accepted for fairseq's sake; reading a local file needs no coordination.
+
+    Raises
+    ------
+    InputError
+        Missing, truncated, carries code, names a task or model that is not allowed, holds values that are not plain.
+    """
+    state = read_state(path)
+    config = OmegaConf.create(state["cfg"])
+    if arg_overrides:
+        checkpoint_utils.overwrite_args_by_name(config, arg_overrides)
+    state["cfg"] = config
+    return checkpoint_utils._upgrade_state_dict(state)
+
+
+def read_state(path: str | PathLike[str]) -> dict[str, Any]:
+    """The checked content of a checkpoint, tensors on the CPU; errors as in `load_checkpoint`."""
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputError("no such checkpoint", path) from None
+    except pickle.UnpicklingError as error:
+        raise InputError(f"not a plain checkpoint, refused: {_first_reason(error)}", path) from None
+    except (RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(f"truncated or not a checkpoint ({str(error).splitlines()[0][:120]})", path) from None
+    _check_state(state, path)
+    return state
+
+
+def _first_reason(error: Exception) -> str:
+    for line in str(error).splitlines():
+        if "Unsupported" in line or "GLOBAL" in line:
+            return line.strip()[:200]
+    return str(error).splitlines()[0][:200]
+
+
+def _check_state(state: Any, path: str | PathLike[str]) -> None:
+    if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
+        raise InputError("not a fairseq checkpoint: it has no model", path)
+    if not all(isinstance(value, torch.Tensor) for value in state["model"].values()):
+        raise InputError("the model of this checkpoint holds something other than tensors", path)
+    if not isinstance(state.get("cfg"), dict):
+        raise InputError("not a checkpoint of this project: it has no configuration", path)
+    state["args"] = None  # legacy configuration; never used
+    state["cfg"] = _plain(state["cfg"], path)
+    for part, allowed in (("task", ALLOWED_TASKS), ("model", ALLOWED_MODELS)):
+        section = state["cfg"].get(part)
+        name = section.get("_name") if isinstance(section, Mapping) else None
+        if not isinstance(name, str) or not (name.startswith(OWN) or name in allowed):
+            raise InputError(f"the checkpoint names the {part} {str(name)[:80]!r}, which is not one that may be loaded", path)
+
+
+def _plain(value: Any, path: str | PathLike[str]) -> Any:
+    """A copy of a configuration without the legacy namespace that fairseq leaves in it."""
+    if isinstance(value, dict):
+        return {
+            key: _plain(item, path)
+            for key, item in value.items()
+            if isinstance(key, str) and not isinstance(item, argparse.Namespace)
+        }
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, path) for item in value]
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, str):
+        if "${" in value:  # OmegaConf would resolve it: environment variables, other values
+            raise InputError("the checkpoint's configuration holds a reference (${...}); plain values were expected", path)
+        return value
+    raise InputError(f"the checkpoint's configuration holds a {type(value).__name__}; plain values were expected", path)
+
+
+def install() -> None:
+    """Make fairseq read checkpoints through `load_checkpoint`."""
+    checkpoint_utils.load_checkpoint_to_cpu = load_checkpoint

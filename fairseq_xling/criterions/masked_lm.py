@@ -1,0 +1,72 @@
+"""Cross-entropy of the masked tokens, logged for each language by itself."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from fairseq import utils
+from fairseq.criterions import FairseqCriterion, register_criterion
+from fairseq.logging import metrics
+from torch import Tensor, nn
+
+
+@register_criterion("xling_masked_lm")
+class XlingMaskedLMCriterion(FairseqCriterion):
+    """Masked LM loss (paper, section 2).
+
+    fairseq's `loss` is in bits (base 2); `nats` is the same in nats, as XLM prints it; `ppl` is either's perplexity.
+    """
+
+    def forward(self, model: nn.Module, sample: dict[str, Any], reduce: bool = True) -> tuple[Tensor, int, dict]:
+        """Sum of the losses of the masked tokens of one batch.
+
+        Returns
+        -------
+        loss : scalar tensor, in nats
+        sample_size : int
+            Predicted tokens.
+        logging_output : dict
+            The same keys in every batch, so that workers on different languages can be summed.
+        """
+        logits = model(**sample["net_input"])
+        loss = F.cross_entropy(logits.float(), sample["target"], reduction="sum")
+        predicted = sample["target"].numel()
+        language = sample["net_input"]["lang"]
+        logging_output: dict[str, Any] = {
+            "loss": loss.detach(),
+            "ntokens": sample["ntokens"],
+            "nsentences": sample["nsentences"],
+            "sample_size": predicted,
+        }
+        for name in self.task.languages:
+            mine = name == language
+            logging_output[f"loss_{name}"] = loss.detach() if mine else torch.zeros_like(loss)
+            logging_output[f"predicted_{name}"] = predicted if mine else 0
+        return loss, predicted, logging_output
+
+    @classmethod
+    def reduce_metrics(cls, logging_outputs: list[dict[str, Any]]) -> None:
+        """Log the loss in bits and nats and the perplexity, over all and for each language."""
+        names = sorted(key.removeprefix("loss_") for key in logging_outputs[0] if key.startswith("loss_"))
+        _log_loss("", [log["loss"] for log in logging_outputs], [log["sample_size"] for log in logging_outputs])
+        for name in names:
+            losses = [log[f"loss_{name}"] for log in logging_outputs]
+            _log_loss(f"_{name}", losses, [log[f"predicted_{name}"] for log in logging_outputs])
+
+    @staticmethod
+    def logging_outputs_can_be_summed() -> bool:
+        """Every batch logs the same keys, all of them sums."""
+        return True
+
+
+def _log_loss(suffix: str, losses: list[Any], counts: list[Any]) -> None:
+    count = int(sum(counts))
+    if count == 0:
+        return
+    nats = sum(losses) / count
+    metrics.log_scalar(f"loss{suffix}", nats / math.log(2), count, round=3, priority=100 if not suffix else 110)
+    metrics.log_scalar(f"nats{suffix}", nats, count, round=3, priority=101 if not suffix else 111)
+    metrics.log_derived(f"ppl{suffix}", lambda meters: utils.get_perplexity(meters[f"loss{suffix}"].avg), priority=120)

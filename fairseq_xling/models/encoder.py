@@ -1,0 +1,209 @@
+"""The encoder of the paper: XLM's Transformer, any part of it language-specific."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fairseq_xling.formats.errors import InputError
+from fairseq_xling.models.language_modules import LanguageModules
+from fairseq_xling.models.layers import LAYER_NORM_EPS, TransformerLayer, scale_residual_outputs
+from fairseq_xling.sharing import Sharing
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Size and details of the encoder; the defaults are the paper's.
+
+    Parameters
+    ----------
+    layers, dim, heads, hidden : int
+    max_positions : int
+        Longest block, in tokens.
+    dropout, attention_dropout : float
+    norm_before : bool
+        Layer norm before each sublayer; the paper's implementation has it after.
+    init_std : float
+        Standard deviation of the initial weights, output maps of the sublayers scaled by depth; 0: XLM's initialisation
+        (embeddings N(0, dim^-1/2), linear maps uniform within +-1/sqrt(inputs)).
+    language_embeddings : bool
+        Add a vector of the batch's language to every position (XLM's default; the paper is silent; off here).
+    """
+
+    layers: int = 8
+    dim: int = 768
+    heads: int = 12
+    hidden: int = 3072
+    max_positions: int = 256
+    dropout: float = 0.1
+    attention_dropout: float = 0.1
+    norm_before: bool = False
+    init_std: float = 0.0
+    language_embeddings: bool = False
+
+
+@dataclass(frozen=True)
+class VocabularyInfo:
+    """What the encoder needs to know of a vocabulary.
+
+    Parameters
+    ----------
+    size : int
+        Symbols, ``<mask>`` included.
+    pad_index : int
+    digest : str
+        SHA-256 of the vocabulary (hexadecimal), carried in the state dict; empty: not checked.
+    """
+
+    size: int
+    pad_index: int = 1
+    digest: str = ""
+
+
+class Embeddings(nn.Module):
+    """Token and position embeddings of one vocabulary; carries the vocabulary's hash into the checkpoint.
+
+    Parameters
+    ----------
+    vocabulary : VocabularyInfo
+    dim, max_positions : int
+    """
+
+    vocabulary_hash: Tensor
+
+    def __init__(self, vocabulary: VocabularyInfo, dim: int, max_positions: int):
+        super().__init__()
+        self.tokens = nn.Embedding(vocabulary.size, dim, padding_idx=vocabulary.pad_index)
+        self.positions = nn.Embedding(max_positions, dim)
+        digest = bytes.fromhex(vocabulary.digest) or bytes(32)
+        self.register_buffer("vocabulary_hash", torch.tensor(list(digest), dtype=torch.uint8))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(batch, length) token ids to (batch, length, dim)."""
+        return self.tokens(tokens) + self.positions.weight[: tokens.shape[1]]
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
+        theirs, ours = state_dict.get(prefix + "vocabulary_hash"), self.vocabulary_hash
+        if theirs is not None and ours.any() and theirs.any() and not torch.equal(theirs.cpu(), ours.cpu()):
+            name = prefix.rstrip(".").rpartition(".")[2]
+            sizes = [len(weight) for weight in (state_dict[prefix + "tokens.weight"], self.tokens.weight)]
+            raise InputError(
+                f"the checkpoint was trained with another vocabulary ({name}: {sizes[0]} symbols, "
+                f"hash {bytes(theirs.tolist()).hex()[:8]}) than the data has ({sizes[1]} symbols, "
+                f"hash {bytes(ours.tolist()).hex()[:8]}); give it the data it was trained on"
+            )
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+class XlingEncoder(nn.Module):
+    """Transformer encoder with language-specific and shared parts.
+
+    Parameters
+    ----------
+    shape : Shape
+    sharing : Sharing
+    vocabularies : mapping from language to VocabularyInfo
+        The same object for all languages where the embeddings are shared.
+    """
+
+    def __init__(self, shape: Shape, sharing: Sharing, vocabularies: Mapping[str, VocabularyInfo]):
+        super().__init__()
+        self.shape, self.sharing, self.languages = shape, sharing, tuple(vocabularies)
+        common = vocabularies[self.languages[0]]
+        self.embeddings = LanguageModules(
+            self.languages,
+            sharing.embeddings,
+            lambda language: Embeddings(vocabularies.get(language or "", common), shape.dim, shape.max_positions),
+        )
+        self.language_vectors = (
+            LanguageModules(self.languages, True, lambda _: nn.Embedding(1, shape.dim))
+            if shape.language_embeddings
+            else None
+        )
+        self.embedding_norm = nn.LayerNorm(shape.dim, eps=LAYER_NORM_EPS)
+        self.layers = nn.ModuleList(
+            LanguageModules(self.languages, sharing.is_separate(number), lambda _: self._layer())
+            for number in range(1, shape.layers + 1)
+        )
+        self.final_norm = nn.LayerNorm(shape.dim, eps=LAYER_NORM_EPS) if shape.norm_before else None
+        self.dropout = nn.Dropout(shape.dropout)
+        self._initialise()
+
+    def _layer(self) -> TransformerLayer:
+        shape = self.shape
+        return TransformerLayer(
+            shape.dim, shape.heads, shape.hidden, shape.dropout, shape.attention_dropout, shape.norm_before
+        )
+
+    def _initialise(self) -> None:
+        """XLM's: embeddings N(0, dim^-1/2), linear maps as torch makes them; or N(0, init_std), scaled by depth."""
+        std = self.shape.init_std
+        for module in self.modules():
+            if isinstance(module, nn.Embedding):
+                nn.init.normal_(module.weight, std=std or self.shape.dim**-0.5)
+                if module.padding_idx is not None:
+                    nn.init.zeros_(module.weight[module.padding_idx])
+            elif isinstance(module, nn.Linear) and std:
+                nn.init.normal_(module.weight, std=std)
+                nn.init.zeros_(module.bias)
+        if std:
+            scale_residual_outputs([m for m in self.modules() if isinstance(m, TransformerLayer)], self.shape.layers)
+
+    def forward(
+        self, tokens: Tensor, language: str, padding_mask: Tensor | None = None, up_to: int | None = None
+    ) -> list[Tensor]:
+        """Hidden states of every layer.
+
+        Parameters
+        ----------
+        tokens : (batch, length) int64
+            One language; ids of that language's vocabulary.
+        language : str
+        padding_mask : (batch, length) bool, optional
+            True where padded; ``None`` where nothing is.
+        up_to : int, optional
+            Last layer to compute (0: the embeddings alone).
+
+        Returns
+        -------
+        list of (batch, length, dim)
+            L0 (the embeddings after their norm) to L`up_to`.
+
+        Raises
+        ------
+        InputError
+            A language that the model does not have; a block longer than `max_positions`.
+        """
+        if tokens.shape[1] > self.shape.max_positions:
+            raise InputError(f"a block of {tokens.shape[1]} tokens; the model has {self.shape.max_positions} positions")
+        last = self.shape.layers if up_to is None else up_to
+        x = self.embeddings(language)(tokens)
+        if self.language_vectors is not None:
+            x = x + self.language_vectors(language).weight
+        x = self.dropout(self.embedding_norm(x))
+        attend = None
+        if padding_mask is not None:
+            attend = ~padding_mask[:, None, None, :]
+            x = x.masked_fill(padding_mask[..., None], 0)
+        states = [x]
+        for layer in list(self.layers)[:last]:
+            x = layer(language)(x, attend)
+            states.append(x)
+        if self.final_norm is not None and last == self.shape.layers:
+            states[-1] = self.final_norm(states[-1])
+        return states
+
+    def language_specific_parameters(self) -> dict[str, list[nn.Parameter]]:
+        """Parameters that belong to one language alone, by language."""
+        found: dict[str, list[nn.Parameter]] = {language: [] for language in self.languages}
+        for module in self.modules():
+            if isinstance(module, LanguageModules) and module.separate:
+                for language in self.languages:
+                    found[language] += list(module(language).parameters())
+        return found
+
+

@@ -1,0 +1,99 @@
+"""One Transformer layer, as in XLM: self-attention and feed-forward, layer norm after each (or before, by option)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LAYER_NORM_EPS = 1e-12
+"""XLM's value."""
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention with one product for queries, keys and values.
+
+    Parameters
+    ----------
+    dim, heads : int
+    dropout : float
+        Probability of dropping an attention weight.
+    """
+
+    def __init__(self, dim: int, heads: int, dropout: float):
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.out = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor, attend: Tensor | None) -> Tensor:
+        """Attend within each row.
+
+        Parameters
+        ----------
+        x : (batch, length, dim)
+        attend : (batch, 1, 1, length) bool, optional
+            Positions that may be attended to; ``None`` allows all and permits flash attention.
+
+        Returns
+        -------
+        (batch, length, dim)
+        """
+        batch, length, dim = x.shape
+        queries, keys, values = self.qkv(x).view(batch, length, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(
+            queries, keys, values, attn_mask=attend, dropout_p=self.dropout if self.training else 0.0
+        )
+        return self.out(mixed.transpose(1, 2).reshape(batch, length, dim))
+
+
+class FeedForward(nn.Module):
+    """Two linear maps with GELU between them: (..., dim) to (..., dim)."""
+
+    def __init__(self, dim: int, hidden: int):
+        super().__init__()
+        self.expand = nn.Linear(dim, hidden)
+        self.out = nn.Linear(hidden, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(F.gelu(self.expand(x)))
+
+
+class TransformerLayer(nn.Module):
+    """Self-attention and feed-forward with residual connections.
+
+    Parameters
+    ----------
+    dim, heads, hidden : int
+        Width, attention heads, width of the feed-forward layer.
+    dropout, attention_dropout : float
+    norm_before : bool
+        Layer norm before each sublayer instead of after the residual sum (XLM: after).
+    """
+
+    def __init__(
+        self, dim: int, heads: int, hidden: int, dropout: float, attention_dropout: float, norm_before: bool = False
+    ):
+        super().__init__()
+        self.norm_before = norm_before
+        self.attention = SelfAttention(dim, heads, attention_dropout)
+        self.attention_norm = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
+        self.feed_forward = FeedForward(dim, hidden)
+        self.feed_forward_norm = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, attend: Tensor | None = None) -> Tensor:
+        """(batch, length, dim) to the same shape; `attend` as in `SelfAttention`."""
+        if self.norm_before:
+            x = x + self.dropout(self.attention(self.attention_norm(x), attend))
+            return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+        x = self.attention_norm(x + self.dropout(self.attention(x, attend)))
+        return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
+
+
+def scale_residual_outputs(layers: list[TransformerLayer], depth: int) -> None:
+    """Divide the output maps of both sublayers by sqrt(2 depth), so that the residual sum starts at unit scale (GPT-2)."""
+    with torch.no_grad():
+        for layer in layers:
+            layer.attention.out.weight /= (2 * depth) ** 0.5
+            layer.feed_forward.out.weight /= (2 * depth) ** 0.5

@@ -1,0 +1,180 @@
+"""The masked language model and its sizes, registered as fairseq architectures."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from fairseq.dataclass import FairseqDataclass
+from fairseq.models import BaseFairseqModel, register_model
+from torch import Tensor, nn
+
+from fairseq_xling.formats.errors import InputError
+from fairseq_xling.models.encoder import Shape, VocabularyInfo, XlingEncoder
+from fairseq_xling.models.language_modules import LanguageModules
+from fairseq_xling.sharing import Sharing
+
+
+
+@dataclass
+class XlingBaseConfig(FairseqDataclass):
+    """The paper's model: 8 layers, 12 heads, width 768."""
+
+    separate: str = field(
+        default="",
+        metadata={
+            "help": "language-specific parts: 'emb' (token and position embeddings, vocabulary and softmax), layers "
+            "counted from 1 and ranges of layers, e.g. 'emb,1-3'; the rest is shared (default: share everything)"
+        },
+    )
+    encoder_layers: int = field(default=8, metadata={"help": "Transformer layers"})
+    encoder_embed_dim: int = field(default=768, metadata={"help": "width"})
+    encoder_attention_heads: int = field(default=12, metadata={"help": "attention heads"})
+    encoder_ffn_embed_dim: int = field(default=3072, metadata={"help": "width of the feed-forward layers"})
+    max_positions: int = field(default=256, metadata={"help": "longest block in tokens"})
+    dropout: float = field(default=0.1, metadata={"help": "dropout after embeddings and sublayers"})
+    attention_dropout: float = field(default=0.1, metadata={"help": "dropout of attention weights"})
+    encoder_normalize_before: bool = field(
+        default=False, metadata={"help": "layer norm before each sublayer (the paper's implementation: after)"}
+    )
+    init_std: float = field(
+        default=0.0,
+        metadata={
+            "help": "standard deviation of initial weights, output maps of sublayers divided by sqrt(2 layers); "
+            "0: XLM's initialisation"
+        },
+    )
+    language_embeddings: bool = field(
+        default=False, metadata={"help": "add a vector of the language to every position, as XLM does by default"}
+    )
+
+
+@dataclass
+class XlingPocketConfig(XlingBaseConfig):
+    """The small real-text model: 8 layers, width 256."""
+
+    encoder_embed_dim: int = field(default=256, metadata={"help": "width"})
+    encoder_attention_heads: int = field(default=4, metadata={"help": "attention heads"})
+    encoder_ffn_embed_dim: int = field(default=1024, metadata={"help": "width of the feed-forward layers"})
+
+
+@dataclass
+class XlingLabConfig(XlingBaseConfig):
+    """The laboratory model: 8 layers, width 64, no dropout; trains in about a minute on one core."""
+
+    encoder_embed_dim: int = field(default=64, metadata={"help": "width"})
+    encoder_attention_heads: int = field(default=2, metadata={"help": "attention heads"})
+    encoder_ffn_embed_dim: int = field(default=128, metadata={"help": "width of the feed-forward layers"})
+    max_positions: int = field(default=128, metadata={"help": "longest block in tokens"})
+    dropout: float = field(default=0.0, metadata={"help": "dropout after embeddings and sublayers"})
+    attention_dropout: float = field(default=0.0, metadata={"help": "dropout of attention weights"})
+    encoder_normalize_before: bool = field(default=True, metadata={"help": "layer norm before each sublayer"})
+    init_std: float = field(default=0.05, metadata={"help": "standard deviation of initial weights"})
+
+
+def encoder_shape(cfg: XlingBaseConfig) -> Shape:
+    """The encoder's shape as the configuration says.
+
+    Raises
+    ------
+    InputError
+        A width that the heads do not divide, or a size below 1.
+    """
+    sizes = {
+        "--encoder-layers": cfg.encoder_layers,
+        "--encoder-embed-dim": cfg.encoder_embed_dim,
+        "--encoder-attention-heads": cfg.encoder_attention_heads,
+        "--encoder-ffn-embed-dim": cfg.encoder_ffn_embed_dim,
+        "--max-positions": cfg.max_positions,
+    }
+    for option, value in sizes.items():
+        if value < 1:
+            raise InputError(f"{option} {value}: expected at least 1")
+    if cfg.encoder_embed_dim % cfg.encoder_attention_heads:
+        raise InputError(f"width {cfg.encoder_embed_dim} is not a multiple of {cfg.encoder_attention_heads} heads")
+    return Shape(
+        layers=cfg.encoder_layers,
+        dim=cfg.encoder_embed_dim,
+        heads=cfg.encoder_attention_heads,
+        hidden=cfg.encoder_ffn_embed_dim,
+        max_positions=cfg.max_positions,
+        dropout=cfg.dropout,
+        attention_dropout=cfg.attention_dropout,
+        norm_before=cfg.encoder_normalize_before,
+        init_std=cfg.init_std,
+        language_embeddings=cfg.language_embeddings,
+    )
+
+
+class OutputBias(nn.Module):
+    """Bias of the prediction layer, whose weights are the token embeddings."""
+
+    def __init__(self, size: int):
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(size))
+
+
+@register_model("xling_base", dataclass=XlingBaseConfig)
+class XlingModel(BaseFairseqModel):
+    """Masked language model: the encoder and one linear map with bias, tied to the embeddings (paper, section 3.1).
+
+    Parameters
+    ----------
+    encoder : XlingEncoder
+    vocabularies : mapping from language to VocabularyInfo
+    """
+
+    def __init__(self, encoder: XlingEncoder, vocabularies: Mapping[str, VocabularyInfo]):
+        super().__init__()
+        self.encoder = encoder
+        common = vocabularies[encoder.languages[0]]
+        self.head = LanguageModules(
+            encoder.languages,
+            encoder.sharing.embeddings,
+            lambda language: OutputBias(vocabularies.get(language or "", common).size),
+        )
+
+    @classmethod
+    def build_model(cls, cfg: XlingBaseConfig, task: Any) -> "XlingModel":
+        """Make the model for a task that knows its languages' vocabularies (`task.vocabulary_infos(separate)`)."""
+        shape = encoder_shape(cfg)
+        sharing = Sharing.parse(cfg.separate, shape.layers)
+        vocabularies = task.vocabulary_infos(sharing)
+        return cls(XlingEncoder(shape, sharing, vocabularies), vocabularies)
+
+    def forward(
+        self, src_tokens: Tensor, lang: str, padding_mask: Tensor | None = None, masked: Tensor | None = None
+    ) -> Tensor:
+        """Scores of the vocabulary of `lang`.
+
+        Parameters
+        ----------
+        src_tokens : (batch, length) int64
+        lang : str
+        padding_mask : (batch, length) bool, optional
+        masked : (n,) int64, optional
+            Flat positions to predict; all positions where it is ``None``.
+
+        Returns
+        -------
+        (n, vocabulary), or (batch, length, vocabulary)
+        """
+        hidden = self.encoder(src_tokens, lang, padding_mask)[-1]
+        if masked is not None:
+            hidden = hidden.reshape(-1, hidden.shape[-1]).index_select(0, masked)
+        return F.linear(hidden, self.encoder.embeddings(lang).tokens.weight, self.head(lang).bias)
+
+    def max_positions(self) -> int:
+        """Longest block in tokens."""
+        return self.encoder.shape.max_positions
+
+
+@register_model("xling_pocket", dataclass=XlingPocketConfig)
+class XlingPocketModel(XlingModel):
+    """`XlingModel` with the defaults of `XlingPocketConfig`."""
+
+
+@register_model("xling_lab", dataclass=XlingLabConfig)
+class XlingLabModel(XlingModel):
+    """`XlingModel` with the defaults of `XlingLabConfig`."""

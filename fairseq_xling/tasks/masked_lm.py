@@ -1,0 +1,255 @@
+"""The pretraining task: single-language batches of masked text, drawn by the size of each language."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from fairseq.data import iterators
+from fairseq.dataclass import ChoiceEnum, FairseqDataclass
+from fairseq.tasks import FairseqTask, register_task
+from omegaconf import II, MISSING
+
+from fairseq_xling.command import show_input_errors_in_one_line
+from fairseq_xling.data.blocks import SentenceBlocks, StreamBlocks, TokenFile
+from fairseq_xling.data.masked_lm_dataset import BatchMasker, ScheduledBatches, ValidationBatches
+from fairseq_xling.data.masking import ALWAYS_MASKED, MaskingRule
+from fairseq_xling.data.schedule import sampling_probabilities
+from fairseq_xling.data.vocabulary import Vocabularies
+from fairseq_xling.formats.errors import InputError
+from fairseq_xling.models.encoder import VocabularyInfo
+from fairseq_xling.sharing import Sharing
+from fairseq_xling.tasks.metrics_log import FAIRSEQ_LOGGER, MetricsLog
+from fairseq_xling.tasks.training_report import Pace, count_parameters, describe_epoch
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class XlingMaskedLMConfig(FairseqDataclass):
+    """Options of `xling_masked_lm`."""
+
+    data: str = field(default=MISSING, metadata={"help": "data-bin folder made by preprocess/build_databin.py"})
+    langs: str = field(
+        default="", metadata={"help": "languages, separated by commas; one is allowed (default: all of the data)"}
+    )
+    tokens_per_sample: int = field(default=256, metadata={"help": "tokens of a block"})
+    blocks: ChoiceEnum(["stream", "sentence"]) = field(  # type: ignore[valid-type]
+        default="stream",
+        metadata={"help": "'stream': continuous text cut into blocks, as in the paper; 'sentence': one sentence a block"},
+    )
+    epoch_sequences: int = field(
+        default=0,
+        metadata={
+            "help": "blocks in an epoch, over all languages and workers; XLM counts 200,000 a GPU "
+            "(default: as many as the data has)"
+        },
+    )
+    lang_sampling_alpha: float = field(
+        default=0.7, metadata={"help": "a batch is of a language with probability ~ (its share of sentences)^alpha"}
+    )
+    mask_prob: float = field(default=0.15, metadata={"help": "probability that a token is predicted"})
+    leave_unmasked_prob: float = field(default=0.1, metadata={"help": "share of predicted tokens that stay"})
+    random_token_prob: float = field(
+        default=0.1, metadata={"help": "share of predicted tokens that become a random word"}
+    )
+    random_words: ChoiceEnum(["all", "own"]) = field(  # type: ignore[valid-type]
+        default="all",
+        metadata={
+            "help": "random words come from all languages or from the batch's own; "
+            "'own' is forced where embeddings are separate"
+        },
+    )
+    bf16_autocast: bool = field(
+        default=False,
+        metadata={"help": "compute in bfloat16 with float32 weights, on CPU or GPU (fairseq's --bf16 is for TPUs)"},
+    )
+    seed: int = II("common.seed")
+    max_update: int = II("optimization.max_update")
+    save_dir: str = II("checkpoint.save_dir")
+    train_subset: str = II("dataset.train_subset")
+    update_freq: Any = II("optimization.update_freq")
+    world_size: int = II("distributed_training.distributed_world_size")
+    rank: int = II("distributed_training.distributed_rank")
+
+
+@register_task("xling_masked_lm", dataclass=XlingMaskedLMConfig)
+class XlingMaskedLMTask(FairseqTask):
+    """Masked language modelling on any number of languages (paper, section 3.1).
+
+    Parameters
+    ----------
+    cfg : XlingMaskedLMConfig
+    vocabularies : Vocabularies
+    """
+
+    cfg: XlingMaskedLMConfig
+
+    def __init__(self, cfg: XlingMaskedLMConfig, vocabularies: Vocabularies):
+        super().__init__(cfg)
+        self.vocabularies = vocabularies
+        self.languages = tuple(vocabularies.languages)
+        self.sharing: Sharing | None = None
+        self._pace = Pace(cfg.max_update)
+        self._metrics_log: MetricsLog | None = None
+        self._logs_metrics = False
+
+    @classmethod
+    def setup_task(cls, cfg: XlingMaskedLMConfig, **kwargs: Any) -> "XlingMaskedLMTask":
+        """Read the vocabularies; with `from_checkpoint` as well."""
+        show_input_errors_in_one_line()
+        languages = [language.strip() for language in cfg.langs.split(",")] if cfg.langs else None
+        vocabularies = Vocabularies.load(cfg.data, languages)
+        for language in vocabularies.languages:
+            logger.info(f"vocabulary of {language}: {len(vocabularies.dictionary(language)):,} symbols")
+        return cls(cfg, vocabularies)
+
+    def vocabulary_infos(self, sharing: Sharing) -> dict[str, VocabularyInfo]:
+        """What the encoder needs to know of each language's vocabulary.
+
+        Raises
+        ------
+        InputError
+            The data has a vocabulary per language, but the embeddings are shared.
+        """
+        self.sharing = sharing
+        if not sharing.embeddings and not self.vocabularies.shared and len(self.languages) > 1:
+            raise InputError("the data has a vocabulary per language; that needs --separate emb", self.cfg.data)
+        infos = {}
+        for language in self.languages:
+            dictionary = self.vocabularies.dictionary(language)
+            infos[language] = VocabularyInfo(len(dictionary), dictionary.pad(), self.vocabularies.hash(language))
+        return infos
+
+    def build_model(self, cfg: FairseqDataclass, from_checkpoint: bool = False) -> torch.nn.Module:
+        """Build the model and state what is shared."""
+        model = super().build_model(cfg, from_checkpoint)
+        if self.cfg.tokens_per_sample > model.max_positions():
+            raise InputError(
+                f"--tokens-per-sample {self.cfg.tokens_per_sample} is more than --max-positions {model.max_positions()}"
+            )
+        logger.info(f"language-specific parts: {self.sharing or 'none'}")
+        logger.info(count_parameters(model.encoder, model))
+        return model
+
+    def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, **kwargs: Any) -> None:
+        """Open a split of all languages."""
+        training = split == self.cfg.train_subset
+        corpora = {language: TokenFile(Path(self.cfg.data) / language / split) for language in self.languages}
+        blocks = {language: self._blocks(corpus, keep_last=not training) for language, corpus in corpora.items()}
+        if not training:
+            self.datasets[split] = ValidationBatches(blocks, self._masker(ALWAYS_MASKED))
+            return
+        counts = {language: len(corpus.sizes) for language, corpus in corpora.items()}
+        self.datasets[split] = ScheduledBatches(
+            blocks,
+            sampling_probabilities(counts, self.cfg.lang_sampling_alpha),
+            self.cfg.epoch_sequences or sum(corpus.num_blocks for corpus in blocks.values()),
+            self._masker(self._masking_rule()),
+            self.cfg.seed,
+        )
+
+    def _blocks(self, corpus: TokenFile, keep_last: bool) -> StreamBlocks | SentenceBlocks:
+        if str(self.cfg.blocks) == "sentence":
+            boundary = self.vocabularies.dictionary(self.languages[0]).eos()
+            return SentenceBlocks(corpus, self.cfg.tokens_per_sample, boundary)
+        return StreamBlocks(corpus, self.cfg.tokens_per_sample, keep_last)
+
+    def _masking_rule(self) -> MaskingRule:
+        stay, random = self.cfg.leave_unmasked_prob, self.cfg.random_token_prob
+        if not 0 < self.cfg.mask_prob <= 1 or stay < 0 or random < 0 or stay + random > 1:
+            raise InputError("--mask-prob must lie in (0, 1], and the shares that stay or become random sum to at most 1")
+        return MaskingRule(self.cfg.mask_prob, 1 - stay - random, random)
+
+    def _masker(self, rule: MaskingRule) -> BatchMasker:
+        """Random words of the batch's own language where asked for, or where another language's have no embedding."""
+        assert self.sharing is not None, "the model is built before data is loaded"
+        own = str(self.cfg.random_words) == "own" or self.sharing.embeddings
+        dictionaries = {language: self.vocabularies.dictionary(language) for language in self.languages}
+        return BatchMasker(
+            rule,
+            self.cfg.seed,
+            {language: dictionary.pad() for language, dictionary in dictionaries.items()},
+            {language: dictionary.index("<mask>") for language, dictionary in dictionaries.items()},
+            {
+                language: self.vocabularies.own_tokens(language) if own else self.vocabularies.all_tokens(language)
+                for language in self.languages
+            },
+        )
+
+    def get_batch_iterator(  # type: ignore[override]
+        self, dataset: ScheduledBatches | ValidationBatches, *args: Any, **kwargs: Any
+    ) -> iterators.EpochBatchIterator:
+        """fairseq's iterator over whole batches: sharding, buffering and resuming are its own."""
+        epoch = kwargs.get("epoch", 1)
+        dataset.lay_out(self._batch_size(kwargs.get("max_sentences"), kwargs.get("max_tokens")))
+        workers = kwargs.get("num_shards", 1)
+        if isinstance(dataset, ScheduledBatches) and self._metrics_log is None:
+            self._announce(dataset, workers)
+        return iterators.EpochBatchIterator(
+            dataset=dataset,
+            collate_fn=dataset.collater,
+            batch_sampler=dataset.batches(epoch),
+            seed=kwargs.get("seed", 1),
+            num_shards=workers,
+            shard_id=kwargs.get("shard_id", 0),
+            num_workers=kwargs.get("num_workers", 0),
+            epoch=epoch,
+            buffer_size=kwargs.get("data_buffer_size", 0),
+            disable_shuffling=True,  # the schedule is random already
+            persistent_workers=False,
+        )
+
+    def _batch_size(self, max_sentences: int | None, max_tokens: int | None) -> int:
+        by_tokens = max_tokens // self.cfg.tokens_per_sample if max_tokens else None
+        size = min(limit for limit in (max_sentences, by_tokens, 2**31) if limit is not None)
+        if size < 1:
+            raise InputError(f"--max-tokens {max_tokens} is less than one block of {self.cfg.tokens_per_sample}")
+        return size if size < 2**31 else 1
+
+    def _announce(self, dataset: ScheduledBatches, workers: int) -> None:
+        update_freq = self.cfg.update_freq[0] if self.cfg.update_freq else 1
+        for line in describe_epoch(dataset, self.cfg.tokens_per_sample, workers, update_freq):
+            logger.info(line)
+        self._metrics_log = MetricsLog(Path(self.cfg.save_dir) / "metrics.jsonl")
+
+    def train_step(self, sample: Mapping, model: Any, criterion: Any, optimizer: Any, update_num: int, **kwargs: Any):
+        """fairseq's step, in bfloat16 where asked for; states the expected duration once the speed is known."""
+        self._note_update(update_num)
+        with self._autocast(sample):
+            return super().train_step(sample, model, criterion, optimizer, update_num, **kwargs)
+
+    def _note_update(self, update: int) -> None:
+        line = self._pace.tick(update)
+        if line:
+            logger.info(line)
+        if self._metrics_log is not None and not self._logs_metrics and self.cfg.rank == 0:
+            self._logs_metrics = True
+            self._metrics_log.start(update)
+            logging.getLogger(FAIRSEQ_LOGGER).addHandler(self._metrics_log)
+
+    def valid_step(self, sample: Mapping, model: Any, criterion: Any, **kwargs: Any):
+        """fairseq's step, in bfloat16 where asked for."""
+        with self._autocast(sample):
+            return super().valid_step(sample, model, criterion, **kwargs)
+
+    def _autocast(self, sample: Mapping) -> torch.autocast:
+        device = sample["target"].device.type
+        return torch.autocast(device, dtype=torch.bfloat16, enabled=self.cfg.bf16_autocast)
+
+    def has_sharded_data(self, split: str) -> bool:
+        """No; the data of an epoch follows from its number alone."""
+        return False
+
+    def max_positions(self) -> int:
+        """Tokens of a block."""
+        return self.cfg.tokens_per_sample
+
+    @property
+    def source_dictionary(self) -> None:
+        """None: there may be one vocabulary per language."""
+        return
+
+    target_dictionary = source_dictionary

@@ -1,0 +1,68 @@
+"""`metrics.jsonl` beside the checkpoints: what fairseq logs, one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+from fairseq_xling.formats.files import atomic_write
+
+FAIRSEQ_LOGGER = "fairseq.logging.progress_bar"
+"""fairseq renames this logger to the phase (train_inner, train, valid) while it logs; the object stays the same."""
+
+
+class MetricsLog(logging.Handler):
+    """Writes the numbers that fairseq logs, with whatever ``--log-format``.
+
+    A line: ``{"phase": "train_inner" | "train" | <subset>, "update": int, <name>: float, ...}``.
+
+    Parameters
+    ----------
+    path : path-like
+    """
+
+    def __init__(self, path: str | Path):
+        super().__init__()
+        self.path = Path(path)
+
+    def start(self, update: int) -> None:
+        """Drop lines of updates after `update`: a run that resumed there makes them again."""
+        if not self.path.exists():
+            return
+        lines = [line for line in self.path.read_text(encoding="utf-8").splitlines() if _update_of(line) <= update]
+        with atomic_write(self.path) as out:
+            out.writelines(line + "\n" for line in lines)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one record of fairseq's progress bar, if it holds numbers."""
+        numbers = parse_stats(record.getMessage(), record.name)
+        if "num_updates" in numbers:
+            update = int(numbers.pop("num_updates"))
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with open(self.path, "a", encoding="utf-8") as out:
+                out.write(json.dumps({"phase": record.name, "update": update, **numbers}) + "\n")
+
+
+def parse_stats(message: str, phase: str) -> dict[str, float]:
+    """Numbers of one line of fairseq's json, simple or tqdm format, names without the phase in front."""
+    if message.startswith("{"):
+        pairs: Any = json.loads(message).items()
+    else:
+        pairs = re.findall(r"([A-Za-z_][\w-]*)(?:=|\s)([-+.\deE]+|inf|nan)(?=[\s,|]|$)", message)
+    numbers = {}
+    for name, value in pairs:
+        try:
+            numbers[name.removeprefix(f"{phase}_")] = float(value)
+        except (TypeError, ValueError):
+            continue
+    return numbers
+
+
+def _update_of(line: str) -> int:
+    try:
+        return int(json.loads(line)["update"])
+    except (ValueError, KeyError, TypeError):
+        return 2**63  # a line cut off by a crash goes as well
