@@ -18,7 +18,7 @@ setup(
     packages=find_packages(include=["fairseq_xling", "fairseq_xling.*"]),
     install_requires=["torch>=2.6", "numpy>=2", "scipy", "sentencepiece", "tqdm"],
     extras_require={
-        # Install fairseq itself with --no-deps, as environment/install.sh does: it asks for a torchaudio that does not load.
+        # Better with --no-deps, as environment/install.sh does: it asks for a torchaudio that does not load.
         "fairseq": ["fairseq-fixed==0.12.3.1", "hydra-core==1.3.2", "omegaconf==2.3.0"],
         "corpus": ["sacremoses", "jieba"],
         "figures": ["matplotlib"],
