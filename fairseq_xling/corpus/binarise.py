@@ -20,7 +20,7 @@ from fairseq_xling.formats.text import read_blocks
 LONGEST_LINE = 1 << 20
 """Longer lines (bytes) are no sentences: they are left out and counted."""
 _MAGIC = b"MMIDIDX\x00\x00"
-_TYPE_CODE = {np.uint16: 8, np.uint32: 9}  # of fairseq.data.indexed_dataset
+_TYPE_CODE: dict[type, int] = {np.uint16: 8, np.uint32: 9}  # of fairseq.data.indexed_dataset
 _encoder: tuple[WordEncoder, int] | None = None  # of this worker, with the number of ids
 
 

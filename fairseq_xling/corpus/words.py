@@ -12,6 +12,12 @@ from fairseq_xling.formats.manifest import CASINGS
 
 TOKENISATIONS = ("none", "moses", "jieba")
 _SPACES = re.compile(r"\s+")
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u200b\u200e\u200f\u2060\ufeff]")
+
+
+def clean(text: str) -> str:
+    """Text without control characters and zero-width spaces (U+0008 and U+200B occur in XNLI), and stripped."""
+    return _CONTROL.sub("", text).strip()
 
 
 def change_case(text: str, casing: str) -> str:

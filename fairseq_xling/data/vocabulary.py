@@ -11,7 +11,7 @@ import sentencepiece
 from fairseq.data import Dictionary
 
 from fairseq_xling.corpus.encode import UNK, symbol_of
-from fairseq_xling.corpus.words import change_case, tokeniser
+from fairseq_xling.corpus.words import change_case, clean, tokeniser
 from fairseq_xling.formats.dict_txt import MASK, SPECIAL, read_dict, vocabulary_hash
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.formats.manifest import NAME, read_manifest
@@ -34,7 +34,7 @@ class Vocabularies:
         self.folder, self.shared = folder, shared
         self.languages = list(symbols)
         self._symbols, self._counts = dict(symbols), {lang: np.asarray(c) for lang, c in counts.items()}
-        one = _dictionary(next(iter(symbols.values())), sum(self._counts.values())) if shared else None
+        one = _dictionary(next(iter(symbols.values())), np.sum(list(self._counts.values()), axis=0)) if shared else None
         self._dictionaries = {lang: one or _dictionary(symbols[lang], self._counts[lang]) for lang in symbols}
 
     @classmethod
@@ -167,7 +167,7 @@ class Segmenter:
 
     def tokenise(self, text: str) -> str:
         """Raw text with spaces between words, as the training text was tokenised."""
-        return tokeniser(self.tokenisation, self.lang)(text)
+        return tokeniser(self.tokenisation, self.lang)(clean(text))
 
     def pieces(self, text: str) -> list[str]:
         """The subwords of tokenised text, as symbols of the dictionary (what BPE does not know: as it stands)."""

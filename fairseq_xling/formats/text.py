@@ -9,8 +9,9 @@ import lzma
 import os
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import zstandard
 
@@ -26,8 +27,8 @@ _CORRUPT = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zstandard.Zs
 class _ZstReader(io.RawIOBase):
     """Decompressed bytes of a `.zst` file; unlike zstandard's own reader it notices a missing end."""
 
-    def __init__(self, name: str):
-        self._handle = open(name, "rb")  # noqa: SIM115 (closed with the stream)
+    def __init__(self, handle: IO[bytes]):
+        self._handle = handle
         self._decoder, self._ready, self._rest = self._new(), b"", b""
 
     @staticmethod
@@ -53,23 +54,60 @@ class _ZstReader(io.RawIOBase):
         self._ready = self._ready[len(taken) :]
         return len(taken)
 
-    def close(self) -> None:
-        self._handle.close()
-        super().close()
 
-
-def open_bytes(path: str | os.PathLike[str]) -> Any:
-    """Open a file for reading bytes; `.gz`, `.bz2`, `.xz` and `.zst` are decompressed on the way."""
-    name = os.fspath(path)
+def _decompressed(name: str, handle: IO[bytes]) -> Any:
     if name.endswith(".gz"):
-        return gzip.open(name, "rb")
+        return gzip.open(handle, "rb")
     if name.endswith(".bz2"):
-        return bz2.open(name, "rb")
+        return bz2.open(handle, "rb")
     if name.endswith(".xz"):
-        return lzma.open(name, "rb")
+        return lzma.open(handle, "rb")
     if name.endswith(".zst"):
-        return io.BufferedReader(_ZstReader(name), 1 << 20)
-    return open(name, "rb")
+        return io.BufferedReader(_ZstReader(handle), 1 << 20)
+    return handle
+
+
+@contextmanager
+def open_bytes(path: str | os.PathLike[str]) -> Iterator[Any]:
+    """A file opened for reading bytes; `.gz`, `.bz2`, `.xz` and `.zst` are decompressed on the way."""
+    with open(path, "rb") as handle:
+        yield _decompressed(os.fspath(path), handle)
+
+
+def text_size(path: str | os.PathLike[str]) -> int:
+    """Bytes of text in a file; of a compressed one an estimate from its first part."""
+    size = os.path.getsize(path)
+    with open(path, "rb") as handle:
+        stream = _decompressed(os.fspath(path), handle)
+        if stream is handle:
+            return size
+        try:
+            read = len(stream.read(4 << 20))
+        except (*_CORRUPT, OSError):
+            return size
+        return read * size // max(handle.tell(), 1)
+
+
+def read_stream(path: str | os.PathLike[str], size: int = 1 << 20) -> Iterator[bytes]:
+    """Pieces of a file, decompressed.
+
+    Raises
+    ------
+    InputError
+        Compressed data that is cut short or damaged; the line is the last whole one.
+    """
+    line = 1
+    try:
+        with open_bytes(path) as stream:
+            while data := stream.read(size):
+                yield data
+                line += data.count(b"\n")
+    except _CORRUPT as error:
+        raise InputError(f"compressed data is cut short or damaged: {error}", path, line) from error
+    except OSError as error:
+        if error.errno is None:  # bz2 has no exception class of its own
+            raise InputError(f"compressed data is cut short or damaged: {error}", path, line) from error
+        raise
 
 
 def read_blocks(path: str | os.PathLike[str], size: int = 4 << 20) -> Iterator[tuple[int, bytes]]:
@@ -93,28 +131,21 @@ def read_blocks(path: str | os.PathLike[str], size: int = 4 << 20) -> Iterator[t
     InputError
         Compressed data that is cut short or damaged, or a line of more than 64 MiB.
     """
-    line, pieces, held = 1, [], 0
-    try:
-        with open_bytes(path) as stream:
-            while data := stream.read(size):
-                cut = data.rfind(b"\n") + 1
-                if not cut:
-                    pieces.append(data)
-                    held += len(data)
-                    if held > LONGEST_LINE:
-                        raise InputError(f"a line of more than {LONGEST_LINE >> 20} MiB: expected text", path, line)
-                    continue
-                block = b"".join((*pieces, data[:cut]))
-                yield line, block
-                line += block.count(b"\n")
-                pieces = [data[cut:]] if cut < len(data) else []
-                held = len(data) - cut
-    except _CORRUPT as error:
-        raise InputError(f"compressed data is cut short or damaged: {error}", path, line) from error
-    except OSError as error:
-        if error.errno is None:  # bz2 has no exception class of its own
-            raise InputError(f"compressed data is cut short or damaged: {error}", path, line) from error
-        raise
+    line, held = 1, 0
+    pieces: list[bytes] = []
+    for data in read_stream(path, size):
+        cut = data.rfind(b"\n") + 1
+        if not cut:
+            pieces.append(data)
+            held += len(data)
+            if held > LONGEST_LINE:
+                raise InputError(f"a line of more than {LONGEST_LINE >> 20} MiB: expected text", path, line)
+            continue
+        block = b"".join((*pieces, data[:cut]))
+        yield line, block
+        line += block.count(b"\n")
+        pieces = [data[cut:]] if cut < len(data) else []
+        held = len(data) - cut
     if pieces:
         yield line, b"".join((*pieces, b"\n"))
 

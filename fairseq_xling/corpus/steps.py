@@ -1,0 +1,102 @@
+"""Whole steps from text to text: sample, shuffle and split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO
+
+from fairseq_xling.corpus.draw import Drawing
+from fairseq_xling.corpus.lines import LineCounts, LineStep, run_lines
+from fairseq_xling.formats.errors import InputError
+from fairseq_xling.formats.files import atomic_write
+from fairseq_xling.formats.text import read_blocks, text_size
+
+_BUCKET_BYTES = 32 << 20
+
+
+def count_sentences(path: Path) -> int:
+    """Lines of a text that are not blank."""
+    return sum(sum(1 for line in block.split(b"\n") if line.strip()) for _, block in read_blocks(path))
+
+
+def _drawing(out: Path, seed: int, sources: Sequence[Path], count: int | None = None) -> Drawing:
+    folder = out.with_name(f".{out.name}.buckets")
+    buckets = min(max(sum(text_size(path) for path in sources) // _BUCKET_BYTES, 16), 4096)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    return Drawing(folder, seed, count, buckets)
+
+
+def sample(
+    corpus: Path,
+    out: Path,
+    step: LineStep,
+    count: int,
+    seed: int,
+    workers: int = 1,
+    progress: Callable[[int], object] | None = None,
+) -> tuple[int, LineCounts]:
+    """Write `count` sentences drawn uniformly without replacement, in random order; how many, and what was read."""
+    drawing = _drawing(out, seed, [corpus], count)
+    batches, found = run_lines(corpus, step, workers, progress)
+    for lines in batches:
+        drawing.add(lines)
+    with atomic_write(out, "wb") as handle:
+        for lines in drawing.lines():
+            handle.writelines(line + b"\n" for line in lines)
+    return min(count, drawing.seen), found
+
+
+def shuffle_split(
+    sources: Sequence[Path],
+    prefix: Path,
+    valid: int,
+    test: int,
+    seed: int,
+    progress: Callable[[int], object] | None = None,
+) -> dict[str, int]:
+    """Write `PREFIX.{valid,test,train}.txt` from shuffled text; the training text, written last, is the sign of done.
+
+    Returns
+    -------
+    dict
+        Sentences of each split (`train`, `valid`, `test`), and `repeats`: left out of training, since held out.
+
+    Raises
+    ------
+    InputError
+        Fewer sentences than are to be held out, and one.
+    """
+    drawing = _drawing(prefix, seed, sources)
+    for source in sources:
+        for _, block in read_blocks(source, 1 << 20):
+            drawing.add([line for line in block.split(b"\n") if line.strip()])
+            if progress:
+                progress(len(block))
+    if drawing.seen <= valid + test:
+        raise InputError(f"{drawing.seen:,} sentences; expected more than the {valid + test:,} to hold out", sources[0])
+    with ExitStack() as stack:
+        handles: dict[str, IO[bytes]] = {}
+        for split in ("train", "test", "valid"):  # closed, and so renamed, in the opposite order
+            if split != "test" or test:
+                handles[split] = stack.enter_context(atomic_write(f"{prefix}.{split}.txt", "wb"))
+        return _write_splits(drawing.lines(), handles, valid, test)
+
+
+def _write_splits(batches: Iterator[list[bytes]], out: dict[str, IO[bytes]], valid: int, test: int) -> dict[str, int]:
+    counts = {"train": 0, "valid": 0, "test": 0, "repeats": 0}
+    held_out: set[bytes] = set()
+    for lines in batches:
+        for split, size in (("valid", valid), ("test", test)):
+            taken = lines[: size - counts[split]]
+            lines = lines[len(taken) :]
+            held_out.update(taken)
+            counts[split] += len(taken)
+            if taken:
+                out[split].writelines(line + b"\n" for line in taken)
+        kept = [line for line in lines if line not in held_out]
+        counts["repeats"] += len(lines) - len(kept)
+        counts["train"] += len(kept)
+        out["train"].writelines(line + b"\n" for line in kept)
+    return counts
