@@ -21,7 +21,7 @@ from fairseq_xling.data.vocabulary import Vocabularies
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.models.encoder import VocabularyInfo
 from fairseq_xling.sharing import Sharing
-from fairseq_xling.tasks.metrics_log import FAIRSEQ_LOGGER, MetricsLog
+from fairseq_xling.tasks.metrics_log import MetricsLog
 from fairseq_xling.tasks.training_report import Pace, count_parameters, describe_epoch
 
 logger = logging.getLogger(__name__)
@@ -228,7 +228,6 @@ class XlingMaskedLMTask(FairseqTask):
         if self._metrics_log is not None and not self._logs_metrics and self.cfg.rank == 0:
             self._logs_metrics = True
             self._metrics_log.start(update)
-            logging.getLogger(FAIRSEQ_LOGGER).addHandler(self._metrics_log)
 
     def valid_step(self, sample: Mapping, model: Any, criterion: Any, **kwargs: Any):
         """fairseq's step, in bfloat16 where asked for."""

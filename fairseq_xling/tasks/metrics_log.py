@@ -29,12 +29,16 @@ class MetricsLog(logging.Handler):
         self.path = Path(path)
 
     def start(self, update: int) -> None:
-        """Drop lines of updates after `update`: a run that resumed there makes them again."""
-        if not self.path.exists():
-            return
-        lines = [line for line in self.path.read_text(encoding="utf-8").splitlines() if _update_of(line) <= update]
-        with atomic_write(self.path) as out:
-            out.writelines(line + "\n" for line in lines)
+        """Begin to write; lines of updates after `update` are dropped, as a run that resumed there makes them again."""
+        if self.path.exists():
+            lines = [line for line in self.path.read_text(encoding="utf-8").splitlines() if _update_of(line) <= update]
+            with atomic_write(self.path) as out:
+                out.writelines(line + "\n" for line in lines)
+        progress = logging.getLogger(FAIRSEQ_LOGGER)
+        for handler in [handler for handler in progress.handlers if isinstance(handler, MetricsLog)]:
+            progress.removeHandler(handler)  # of an earlier run in this process
+        progress.setLevel(logging.INFO)  # whatever LOGLEVEL says: the file is always written
+        progress.addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record of fairseq's progress bar, if it holds numbers."""
@@ -43,7 +47,8 @@ class MetricsLog(logging.Handler):
             update = int(numbers.pop("num_updates"))
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with open(self.path, "a", encoding="utf-8") as out:
-                out.write(json.dumps({"phase": record.name, "update": update, **numbers}) + "\n")
+                # fairseq's own "update" is the epoch with its fraction
+                out.write(json.dumps({"phase": record.name, **numbers, "update": update}) + "\n")
 
 
 def parse_stats(message: str, phase: str) -> dict[str, float]:

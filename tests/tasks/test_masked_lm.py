@@ -1,0 +1,253 @@
+"""Pretraining through fairseq: end to end, resuming, two processes, and what is refused."""
+
+import hashlib
+import json
+import logging
+import re
+import socket
+import subprocess
+
+import pytest
+import torch
+
+from fairseq_xling.data.masked_lm_dataset import BatchMasker
+from fairseq_xling.formats.errors import InputError
+
+from .pretraining import assert_equal_states, command, load, run, train, write_data
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    return write_data(tmp_path_factory.mktemp("data") / "shared", {"en": 60, "fr": 30})
+
+
+@pytest.fixture(scope="module")
+def per_language(tmp_path_factory):
+    return write_data(tmp_path_factory.mktemp("data") / "separate", {"en": 60, "fr": 30}, shared=False)
+
+
+@pytest.fixture
+def batches(monkeypatch):
+    """Every batch that is made: (split, epoch, batch, language, hash of the masked input)."""
+    seen = []
+    original = BatchMasker.sample
+
+    def sample(self, blocks, language, key):
+        made = original(self, blocks, language, key)
+        digest = hashlib.sha256(made["net_input"]["src_tokens"].numpy().tobytes()).hexdigest()
+        seen.append((*key, language, digest))
+        return made
+
+    monkeypatch.setattr(BatchMasker, "sample", sample)
+    return seen
+
+
+def test_end_to_end_learns_and_says_what_it_does(shared, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    state = train(shared, tmp_path, "--max-update", 60, "--separate", "1-2", "--blocks", "sentence")
+    log = caplog.text
+    assert re.search(r"an epoch: 20 sequences, about [\d,]+ tokens, 5 updates of 4 x 1 workers x 1", log)
+    assert re.search(r"en +60 +\d+ +60 +0\.6190", log)  # (2/3)^0.7 / ((2/3)^0.7 + (1/3)^0.7)
+    assert "language-specific parts: 1-2" in log
+    assert re.search(r"updates/s; the 40 updates left take about 0\.0\d hours", log)
+    total = sum(v.numel() for k, v in state["model"].items() if not k.endswith("vocabulary_hash"))
+    own = sum(v.numel() for k, v in state["model"].items() if ".en." in k)
+    said = f"parameters: {total:,} in all; shared {total - 2 * own:,}; of one language alone: en {own:,}, fr {own:,}"
+    assert said in log
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    training = [line for line in lines if line["phase"] == "train_inner"]
+    assert [line["update"] for line in training] == list(range(1, 61))
+    assert training[-1]["nats"] < training[0]["nats"] - 0.3
+    valid = [line for line in lines if line["phase"] == "valid"][-1]
+    for name in ("", "_en", "_fr"):
+        assert valid[f"loss{name}"] == pytest.approx(valid[f"nats{name}"] / 0.693147, abs=2e-3)  # bits and nats
+        assert valid[f"ppl{name}"] == pytest.approx(2 ** valid[f"loss{name}"], rel=2e-3)
+
+
+@pytest.mark.parametrize("options", [[], ["--bf16-autocast"], ["--separate", "emb,1", "--blocks", "sentence"]])
+@pytest.mark.parametrize("stop", [3, 8])  # in the middle of the first and of the second epoch
+def test_resuming_is_exact(shared, tmp_path, batches, options, stop):
+    def training_batches():
+        taken = [batch for batch in batches if batch[0] > 0]  # validation is epoch 0
+        batches.clear()
+        return list(dict.fromkeys(taken))  # fairseq makes the first batch of an iterator twice
+
+    whole = train(shared, tmp_path / "whole", "--max-update", 12, *options)
+    expected = training_batches()
+    train(shared, tmp_path / "parts", "--max-update", stop, *options)
+    before = training_batches()
+    parts = train(shared, tmp_path / "parts", "--max-update", 12, *options)
+    after = training_batches()
+    assert len(expected) >= 12
+    assert list(dict.fromkeys(before[:stop] + after))[:12] == expected[:12]
+    assert_equal_states(whole, parts)
+    updates = [json.loads(x) for x in (tmp_path / "parts" / "metrics.jsonl").read_text().splitlines()]
+    assert [x["update"] for x in updates if x["phase"] == "train_inner"] == list(range(1, 13))
+
+
+def test_loader_workers_change_nothing(shared, tmp_path):
+    alone = train(shared, tmp_path / "alone", "--max-update", 7)
+    helped = train(shared, tmp_path / "helped", "--max-update", 7, "--num-workers", 2)
+    assert_equal_states(alone, helped)
+
+
+def test_autocast_computes_in_bf16_and_keeps_fp32_weights(shared, tmp_path):
+    exact = train(shared, tmp_path / "fp32", "--max-update", 5)
+    rounded = train(shared, tmp_path / "bf16", "--max-update", 5, "--bf16-autocast")
+    for name, value in rounded["model"].items():
+        if value.is_floating_point():
+            assert value.dtype == torch.float32
+            assert torch.allclose(value, exact["model"][name], atol=0.05)
+    assert any(not torch.equal(value, exact["model"][name]) for name, value in rounded["model"].items())
+
+
+@pytest.mark.parametrize("backend", ["legacy_ddp"])
+def test_two_processes_agree_with_one_on_the_same_batches(shared, tmp_path, backend):
+    options = ["--max-update", 8, "--separate", "1-2", "--dropout", 0, "--clip-norm", 5, "--optimizer", "sgd", "--lr", 1]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    processes = [
+        subprocess.Popen(
+            command(
+                shared, tmp_path / "two", *options, "--distributed-world-size", 2, "--distributed-rank", rank,
+                "--distributed-backend", "gloo", "--distributed-no-spawn", "--ddp-backend", backend,
+                "--distributed-init-method", f"tcp://127.0.0.1:{port}",
+            ),
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    one = train(shared, tmp_path / "one", *options, "--update-freq", 2)
+    outputs = [process.communicate(timeout=120)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    two = load(tmp_path / "two")
+    for name, value in one["model"].items():
+        assert torch.allclose(value, two["model"][name], atol=1e-6), name
+
+
+def test_ranks_draw_different_languages_in_one_update(shared, tmp_path, batches):
+    train(shared, tmp_path, "--max-update", 8, "--update-freq", 2)
+    languages = {}
+    for epoch, batch, language, _ in batches:
+        languages[epoch, batch] = language
+    pairs = [{languages[e, b], languages[e, b + 1]} for e in (1, 2, 3) for b in (0, 2)]
+    assert {"en", "fr"} in pairs  # so the test above did mix languages
+
+
+@pytest.mark.parametrize("separate", ["emb", "emb,1-3", "1,3-4"])
+def test_separate_vocabularies_and_any_choice_of_parts(separate, tmp_path, request):
+    data = request.getfixturevalue("per_language" if "emb" in separate else "shared")
+    state = train(data, tmp_path, "--max-update", 2, "--separate", separate)
+    assert any(".en." in name for name in state["model"])
+
+
+def test_one_language(shared, tmp_path):
+    state = train(shared, tmp_path, "--max-update", 2, "--langs", "fr")
+    assert not any(".en." in name for name in state["model"])
+
+
+def test_random_words_of_the_own_language(shared, tmp_path):
+    """The counts of `<lang>/dict.txt` say which symbols are a language's own."""
+    data = write_data(tmp_path / "data", {"en": 30, "fr": 30}, symbols=40)
+    for lang, own in [("en", range(20)), ("fr", range(20, 40))]:
+        (data / lang / "dict.txt").write_text("".join(f"w{i} {int(i in own)}\n" for i in range(40)))
+    words = ["--mask-prob", 0.5, "--random-token-prob", 1, "--leave-unmasked-prob", 0, "--max-update", 30]
+
+    def replaced(*extra):
+        import fairseq_xling.data.masked_lm_dataset as module
+
+        found = {"en": set(), "fr": set()}
+        original = module.BatchMasker.sample
+
+        def sample(self, blocks, language, key):
+            made = original(self, blocks, language, key)
+            if key[0] > 0:
+                net = made["net_input"]
+                found[language] |= set(net["src_tokens"].reshape(-1)[net["masked"]].tolist())
+            return made
+
+        module.BatchMasker.sample = sample
+        try:
+            train(data, tmp_path / "-".join(map(str, ("run", *extra))), *words, *extra)
+        finally:
+            module.BatchMasker.sample = original
+        return found
+
+    assert replaced("--random-words", "own") == {"en": set(range(4, 24)), "fr": set(range(24, 44))}
+    assert replaced("--separate", "emb") == {"en": set(range(4, 24)), "fr": set(range(24, 44))}  # forced
+    assert all(words == set(range(4, 44)) for words in replaced("--random-words", "all").values())
+
+
+@pytest.mark.parametrize(
+    ("extra", "says"),
+    [
+        (["--separate", "9"], "no layer 9; layers are counted from 1 to 4"),
+        (["--separate", "emb,1-4"], "everything is separate"),
+        (["--langs", "en,de"], "'de'"),
+        (["--tokens-per-sample", "999"], "more than --max-positions 128"),
+        (["--encoder-attention-heads", "3"], "not a multiple of 3 heads"),
+        (["--mask-prob", "1.5"], "--mask-prob"),
+    ],
+)
+def test_wrong_values_are_refused_with_a_sentence(shared, tmp_path, extra, says):
+    with pytest.raises(InputError, match=re.escape(says)):
+        train(shared, tmp_path, "--max-update", 1, *extra)
+
+
+def test_separate_vocabularies_need_separate_embeddings(per_language, tmp_path):
+    with pytest.raises(InputError, match="needs --separate emb"):
+        train(per_language, tmp_path, "--max-update", 1)
+
+
+def test_the_dictionary_of_another_model(shared, tmp_path):
+    train(shared, tmp_path / "run", "--max-update", 1)
+    other = write_data(tmp_path / "other", {"en": 60, "fr": 30}, symbols=61)
+    result = run(other, tmp_path / "run", "--max-update", 2)
+    assert result.returncode != 0
+    last = result.stderr.strip().splitlines()[-1]
+    assert "trained with another vocabulary (shared: 65 symbols" in last
+    assert "Traceback" not in result.stderr
+
+
+def damage_checkpoint(data, save_dir):
+    train(data, save_dir, "--max-update", 1)
+    path = save_dir / "checkpoint_last.pt"
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def truncate_bin(data, save_dir):
+    path = data / "en" / "train.bin"
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+def empty_bin(data, save_dir):
+    (data / "fr" / "train.bin").write_bytes(b"")
+
+
+def remove_valid(data, save_dir):
+    (data / "fr" / "valid.idx").unlink()
+
+
+def remove_everything(data, save_dir):
+    for path in sorted(data.rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (damage_checkpoint, "checkpoint_last.pt: truncated or not a checkpoint"),
+        (truncate_bin, "en/train.bin: .* truncated"),
+        (empty_bin, "fr/train.bin: 0 bytes, but"),
+        (remove_valid, "fr/valid.idx: no such file"),
+        (remove_everything, "not a data-bin"),
+    ],
+)
+def test_damaged_files_give_one_line_and_a_failure(tmp_path, damage, says):
+    data = write_data(tmp_path / "data", {"en": 60, "fr": 30})
+    damage(data, tmp_path / "run")
+    result = run(data, tmp_path / "run", "--max-update", 2)
+    assert result.returncode != 0
+    assert "Traceback" not in result.stderr
+    assert re.search(says, result.stderr.strip().splitlines()[-1]), result.stderr
