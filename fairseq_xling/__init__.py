@@ -5,11 +5,13 @@ checkpoints before it uses them; it does nothing else. Where fairseq is not inst
 nothing, so that ``fairseq_xling.analysis`` and ``fairseq_xling.formats`` work alone.
 """
 
+import sys
 from importlib.util import find_spec
 
 __version__ = "0.1.0"
 
-if find_spec("fairseq") is not None:
+# The doctor must also speak where fairseq or torch do not load.
+if find_spec("fairseq") is not None and "fairseq_xling.doctor" not in getattr(sys, "orig_argv", ()):
     from fairseq_xling import checkpoints, criterions, models, tasks  # noqa: F401
 
     checkpoints.install()
