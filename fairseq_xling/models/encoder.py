@@ -113,6 +113,7 @@ class XlingEncoder(nn.Module):
     def __init__(self, shape: Shape, sharing: Sharing, vocabularies: Mapping[str, VocabularyInfo]):
         super().__init__()
         self.shape, self.sharing, self.languages = shape, sharing, tuple(vocabularies)
+        self.vocabularies = dict(vocabularies)
         common = vocabularies[self.languages[0]]
         self.embeddings = LanguageModules(
             self.languages,
