@@ -12,6 +12,6 @@ __version__ = "0.1.0"
 
 # The doctor must also speak where fairseq or torch do not load.
 if find_spec("fairseq") is not None and "fairseq_xling.doctor" not in getattr(sys, "orig_argv", ()):
-    from fairseq_xling import checkpoints, criterions, models, tasks  # noqa: F401
+    from fairseq_xling import checkpoints, criterions, models, optim, tasks  # noqa: F401
 
     checkpoints.install()
