@@ -56,7 +56,8 @@ class Pretrained:
         """The same architecture with fresh weights: what an untrained encoder gives (paper, Figure 7)."""
         encoder, generator_state = self.model.encoder, torch.get_rng_state()
         torch.manual_seed(seed)
-        twin = type(self.model)(type(encoder)(encoder.shape, encoder.sharing, encoder.vocabularies), encoder.vocabularies)
+        fresh = type(encoder)(encoder.shape, encoder.sharing, encoder.vocabularies)
+        twin = type(self.model)(fresh, encoder.vocabularies)
         torch.set_rng_state(generator_state)
         return Pretrained(twin.to(self.device), self.data)
 

@@ -1,0 +1,67 @@
+"""Words with one vector each: from a model's embeddings, from a fastText file; the form in which words are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fairseq_xling.evaluation.pretrained import Pretrained
+from fairseq_xling.formats.errors import InputError
+
+WORD_START = "▁"
+"""SentencePiece's mark of a subword that begins a word."""
+
+
+@dataclass(frozen=True)
+class WordVectors:
+    """Different words, lower-cased, and their vectors.
+
+    Attributes
+    ----------
+    words : list of str
+    vectors : (words, dim) float32
+    """
+
+    words: list[str]
+    vectors: np.ndarray
+    index: dict[str, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if len(self.words) != len(self.vectors):
+            raise ValueError(f"{len(self.words)} words but {len(self.vectors)} vectors")
+        object.__setattr__(self, "index", {word: row for row, word in enumerate(self.words)})
+
+    def restricted(self, words: Collection[str]) -> WordVectors:
+        """Only those of `words` that are here, in the order they have here."""
+        wanted = set(words)
+        rows = [row for row, word in enumerate(self.words) if word in wanted]
+        return WordVectors([self.words[row] for row in rows], self.vectors[rows])
+
+
+def one_subword_words(pretrained: Pretrained, language: str) -> dict[str, int]:
+    """Words that are one subword of a language's vocabulary, most frequent first, with their ids.
+
+    These are the symbols that begin a word and occur in the language's training text (so that a vocabulary shared with
+    another language gives no foreign words). Case is ignored, as in the MUSE dictionaries: of symbols that differ in
+    case only, the most frequent stands for all.
+    """
+    segmenter = pretrained.segmenter(language)
+    dictionary = segmenter.vocabularies.dictionary(language)
+    own = sorted(segmenter.vocabularies.own_tokens(language).tolist(), key=lambda token: -dictionary.count[token])
+    words: dict[str, int] = {}
+    for token in own:
+        subword = dictionary[token].removeprefix(f"{language}:")  # in vocabularies of mode prefixed
+        if subword.startswith(WORD_START) and len(subword) > 1:
+            words.setdefault(subword[1:].lower(), token)
+    if not words:
+        raise InputError(f"the vocabulary of {language} has no subword that begins a word", pretrained.data)
+    return words
+
+
+def embedding_words(pretrained: Pretrained, language: str) -> WordVectors:
+    """A model's input embeddings of words that are one subword (paper, Figure 4a); see `one_subword_words`."""
+    words = one_subword_words(pretrained, language)
+    weight = pretrained.model.encoder.embeddings(language).tokens.weight.detach()
+    return WordVectors(list(words), weight[list(words.values())].float().cpu().numpy())
