@@ -1,3 +1,3 @@
 """Losses, registered with fairseq on import."""
 
-from fairseq_xling.criterions import masked_lm  # noqa: F401
+from fairseq_xling.criterions import masked_lm, transfer  # noqa: F401

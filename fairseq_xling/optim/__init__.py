@@ -1,3 +1,3 @@
 """Optimisers, registered with fairseq on import."""
 
-from fairseq_xling.optim import adam  # noqa: F401
+from fairseq_xling.optim import adam, two_rates  # noqa: F401

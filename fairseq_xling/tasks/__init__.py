@@ -1,3 +1,3 @@
 """Tasks, registered with fairseq on import."""
 
-from fairseq_xling.tasks import masked_lm  # noqa: F401
+from fairseq_xling.tasks import classification, masked_lm, parsing, tagging  # noqa: F401
