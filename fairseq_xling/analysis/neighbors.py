@@ -179,14 +179,14 @@ class _Search:
                 found.update(scores, first_row, start)
         partners = torch.where(found.indices >= 0, columns[found.indices.clamp_min(0)], -1)
         known = (partners[:, :, None] == best.indices[queries][:, None, :]).any(dim=2)
-        best._merge(queries, found.values.masked_fill(known, -torch.inf), partners)
+        best.merge(queries, found.values.masked_fill(known, -torch.inf), partners)
 
 
 def _best_candidates(near_x: RunningTopK, near_y: RunningTopK, radius_y: Tensor, n_best: int) -> RunningTopK:
     """The best by 2 cos - r_j of the pairs that one of the sides has among its nearest."""
     best = RunningTopK(len(near_x.values), n_best, near_x.values.device)
     values, order = (2 * near_x.values - radius_y[near_x.indices]).topk(n_best, dim=1)
-    best._merge(slice(None), values, near_x.indices.gather(1, order))
+    best.merge(slice(None), values, near_x.indices.gather(1, order))
     column = torch.arange(len(radius_y), device=radius_y.device)[:, None].expand_as(near_y.indices)
     rows = near_y.indices
     (missing,) = torch.nonzero((near_y.values <= near_x.values[rows, -1]).view(-1), as_tuple=True)

@@ -47,7 +47,7 @@ def csls(X: Array, Y: Array, k: int = 10) -> Array:
 
 
 def precision_at_1(
-    found: np.ndarray | Tensor | Sequence[int], gold: Sequence[int] | Sequence[Collection[int]] | None = None
+    found: np.ndarray | Tensor | Sequence[int], gold: Sequence[int | Collection[int]] | None = None
 ) -> float:
     """Share of queries whose best answer is right, between 0 and 1.
 

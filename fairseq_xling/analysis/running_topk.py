@@ -6,8 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# Where more than this share of a tile is better than what is known, sorting the whole tile is faster.
-_DENSE = 1 / 32
+# Where more than this share of a tile must be looked at more closely, sorting the whole tile is faster.
+_DENSE = 1 / 6
+# Lengths of the pieces of rows and of columns whose largest score is looked at first: what runs fast on a CPU.
+_PIECES = (64, 16)
 
 
 class RunningTopK:
@@ -43,16 +45,14 @@ class RunningTopK:
             Whether rows (0) or columns (1) are the keys.
         """
         held = slice(first_key, first_key + scores.shape[keys])
-        least = self.values[held, -1]
-        better = _true_positions(scores > (least[None, :] if keys else least[:, None]))
-        if len(better) > _DENSE * scores.numel():
+        better = _positions_above(scores, self.values[held, -1], keys)
+        if better is None:
             values, partners = (scores.T.contiguous() if keys else scores).topk(
                 min(self.values.shape[1], scores.shape[1 - keys]), dim=1
             )
-            self._merge(held, values, partners + first_partner)
+            self.merge(held, values, partners + first_partner)
         elif len(better):
-            row = better.div(scores.shape[1], rounding_mode="floor")
-            column = better - row * scores.shape[1]
+            row, column = _divide(better, scores.shape[1])
             key, partner = (column, row) if keys else (row, column)
             self.add(key + first_key, partner + first_partner, scores.view(-1)[better])
 
@@ -60,25 +60,54 @@ class RunningTopK:
         """Take in single scores: three vectors of one length; no pair twice, nor one that was seen before."""
         if not len(keys):
             return
-        order = values.argsort(descending=True)
-        order = order[keys[order].argsort(stable=True)]
-        touched, counts = torch.unique_consecutive(keys[order], return_counts=True)
+        keys, order = keys.sort(stable=True)
+        touched, counts = torch.unique_consecutive(keys, return_counts=True)
         group = torch.arange(len(touched), device=keys.device).repeat_interleave(counts)
-        rank = torch.arange(len(keys), device=keys.device) - (counts.cumsum(0) - counts)[group]
-        kept = rank < self.values.shape[1]
-        order, group, rank = order[kept], group[kept], rank[kept]
-        width = min(int(counts.max()), self.values.shape[1])
-        new_values = self.values.new_full((len(touched), width), -torch.inf)
-        new_partners = self.indices.new_full((len(touched), width), -1)
-        new_values[group, rank] = values[order]
-        new_partners[group, rank] = partners[order]
-        self._merge(touched, new_values, new_partners)
+        place = torch.arange(len(keys), device=keys.device) - (counts.cumsum(0) - counts)[group]
+        new_values = self.values.new_full((len(touched), int(counts.max())), -torch.inf)
+        new_partners = self.indices.new_full(new_values.shape, -1)
+        new_values[group, place] = values[order]
+        new_partners[group, place] = partners[order]
+        self.merge(touched, new_values, new_partners)
 
-    def _merge(self, keys: Tensor | slice, values: Tensor, partners: Tensor) -> None:
+    def merge(self, keys: Tensor | slice, values: Tensor, partners: Tensor) -> None:
+        """Take in the scores `values` (keys, any number) with their partners, for different keys; -inf is nothing."""
         all_values = torch.cat([self.values[keys], values], dim=1)
         all_partners = torch.cat([self.indices[keys], partners], dim=1)
         best, where = all_values.topk(self.values.shape[1], dim=1)
         self.values[keys], self.indices[keys] = best, all_partners.gather(1, where)
+
+
+def _positions_above(scores: Tensor, least: Tensor, keys: int) -> Tensor | None:
+    """Flat positions of the scores above the `least` of their row (`keys` 0) or column (1); None if they are many.
+
+    Nearly all scores are below, so that the largest of each short piece is compared first: this reads the tile
+    several times as fast as comparing every score.
+    """
+    rows, columns = scores.shape
+    piece = _PIECES[keys]
+    if scores.shape[1 - keys] % piece:
+        positions = _true_positions(scores > (least[None, :] if keys else least[:, None]))
+        return None if len(positions) > _DENSE * scores.numel() else positions
+    if keys:
+        pieces = scores.view(rows // piece, piece, columns)
+        hits = _true_positions(pieces.amax(dim=1) > least[None, :])
+    else:
+        pieces = scores.view(rows, columns // piece, piece)
+        hits = _true_positions(pieces.amax(dim=2) > least[:, None])
+    if len(hits) * piece > _DENSE * scores.numel():
+        return None
+    if keys:
+        block, column = _divide(hits, columns)
+        inside = _true_positions(pieces[block, :, column] > least[column, None])
+        hit, offset = _divide(inside, piece)
+        positions = (block[hit] * piece + offset) * columns + column[hit]
+    else:
+        row = _divide(hits, columns // piece)[0]
+        inside = _true_positions(pieces.view(-1, piece)[hits] > least[row, None])
+        hit, offset = _divide(inside, piece)
+        positions = hits[hit] * piece + offset
+    return positions
 
 
 def _true_positions(mask: Tensor) -> Tensor:
@@ -86,3 +115,8 @@ def _true_positions(mask: Tensor) -> Tensor:
     if mask.device.type == "cpu":
         return torch.from_numpy(np.flatnonzero(mask.numpy()))
     return mask.view(-1).nonzero()[:, 0]
+
+
+def _divide(numbers: Tensor, divisor: int) -> tuple[Tensor, Tensor]:
+    quotient = numbers.div(divisor, rounding_mode="floor")
+    return quotient, numbers - quotient * divisor

@@ -1,0 +1,218 @@
+"""Speed of `fairseq_xling.analysis` against the usual ways of computing the same, in one run on the same data.
+
+Each line of the table is checked for equal answers before its ratio is printed. Ratios of one run can be compared
+on a busy machine, seconds of different runs cannot. The data are made from a seed: clustered vectors of different
+spread with a common offset, so that there are hubs, as in word vectors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import time
+from collections.abc import Callable
+from datetime import date
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import torch
+
+from fairseq_xling.analysis import is_tree, maximum_spanning_trees, nearest_neighbors
+from fairseq_xling.analysis.cka import StreamingCKA
+from fairseq_xling.command import run_command
+from fairseq_xling.formats.errors import InputError
+
+PARTS = ("csls", "cka", "trees")
+
+
+def main() -> None:
+    """Run the parts that were asked for, print a Markdown table and a line of JSON."""
+    options = _options()
+    unknown = set(options.parts.split(",")) - set(PARTS)
+    if unknown:
+        raise InputError(f"unknown part {', '.join(sorted(unknown))}; known are {', '.join(PARTS)}")
+    if options.threads:
+        torch.set_num_threads(options.threads)
+        if find_spec("faiss"):
+            import faiss
+
+            faiss.omp_set_num_threads(options.threads)
+    rows: list[dict[str, Any]] = []
+    for part in options.parts.split(","):
+        rows += {"csls": csls_rows, "cka": cka_rows, "trees": tree_rows}[part](options)
+    print(f"{date.today()}, {torch.get_num_threads()} threads, torch {torch.__version__}\n")
+    print("| task | way | seconds | ratio to ours | answers |\n|---|---|---|---|---|")
+    for row in rows:
+        ratio = f"{row['ratio']:.2f}" if row["ratio"] is not None else ""
+        print(f"| {row['task']} | {row['way']} | {row['seconds']:.3g} | {ratio} | {row['answers']} |")
+    print("\n" + json.dumps(rows))
+
+
+def csls_rows(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """The nearest row of Y by CSLS for each row of X: one pass, MUSE's three passes, and those with faiss for two."""
+    X, Y = vectors(options.rows, options.columns, options.seed)
+    task = f"CSLS nearest neighbour, {len(X)} x {len(Y)} x {X.shape[1]}"
+    _largest_memory()
+    before = _largest_memory()
+    seconds, ours = timed(lambda: nearest_neighbors(X, Y, k=10, progress=True))
+    memory = _largest_memory() - before
+    rows = [_row(task, "nearest_neighbors", seconds, None, f"{memory / 2**30:.2f} GiB besides the input")]
+    ways = {"MUSE, blocked": near_mean_blocked}
+    if find_spec("faiss"):
+        ways["MUSE, faiss"] = near_mean_faiss
+    for way, near_mean in ways.items():
+        other, (best, scores) = timed(lambda near_mean=near_mean: muse_csls(X, Y, 10, near_mean))
+        differ = ours.indices[:, 0] != best
+        gap = float((ours.scores[:, 0] - scores).abs().max())
+        if gap > 1e-4:
+            raise AssertionError(f"{way}: scores differ by {gap}")
+        answers = f"{int(differ.sum())} of {len(X)} differ (near ties), scores by at most {gap:.0e}"
+        rows.append(_row(task, way, other, seconds, answers))
+    return rows
+
+
+def muse_csls(X: torch.Tensor, Y: torch.Tensor, k: int, near_mean: Callable) -> tuple[torch.Tensor, torch.Tensor]:
+    """CSLS as MUSE's dictionary builder computes it: two passes for the neighbourhoods, a third for the scores."""
+    X, Y = X / X.norm(dim=1, keepdim=True), Y / Y.norm(dim=1, keepdim=True)
+    near_x, near_y = near_mean(Y, X, k), near_mean(X, Y, k)
+    best, values = [], []
+    for start in range(0, len(X), 128):
+        scores = Y.mm(X[start : start + 128].T).T
+        scores.mul_(2)
+        scores.sub_(near_x[start : start + 128, None])
+        scores.sub_(near_y[None, :])
+        top = scores.topk(2, dim=1, largest=True, sorted=True)
+        best.append(top.indices[:, 0])
+        values.append(top.values[:, 0])
+    return torch.cat(best), torch.cat(values)
+
+
+def near_mean_blocked(base: torch.Tensor, queries: torch.Tensor, k: int) -> torch.Tensor:
+    """Mean cosine of each query with its `k` nearest, as MUSE without faiss: blocks of 1024 queries and topk."""
+    base = base.T.contiguous()
+    blocks = (queries[start : start + 1024].mm(base) for start in range(0, len(queries), 1024))
+    return torch.cat([block.topk(k, dim=1).values.mean(dim=1) for block in blocks])
+
+
+def near_mean_faiss(base: torch.Tensor, queries: torch.Tensor, k: int) -> torch.Tensor:
+    """The same as MUSE with faiss on a CPU: an exact inner product index."""
+    import faiss
+
+    index = faiss.IndexFlatIP(base.shape[1])
+    index.add(base.numpy())
+    return torch.from_numpy(index.search(queries.numpy(), k)[0].mean(axis=1))
+
+
+def cka_rows(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Linear CKA from sums over batches, and from the two centred n x n Gram matrices; both in float64."""
+    X, Y = vectors(options.samples, 768, options.seed)
+    X, Y = X.double(), Y.double()
+    rows = []
+    for debiased, gram in ((False, gram_cka), (True, gram_debiased_cka)):
+        task = f"{'debiased ' * debiased}linear CKA, {len(X)} x 768"
+        seconds, ours = timed(lambda debiased=debiased: streaming_cka(X, Y, debiased))
+        other, value = timed(lambda gram=gram: gram(X, Y))
+        if abs(ours - value) > 1e-9:
+            raise AssertionError(f"CKA {ours} against {value}")
+        rows.append(_row(task, "StreamingCKA, batches of 256", seconds, None, f"{ours:.6f}"))
+        rows.append(_row(task, "n x n Gram form", other, seconds, f"{value:.6f}"))
+    return rows
+
+
+def streaming_cka(X: torch.Tensor, Y: torch.Tensor, debiased: bool) -> float:
+    """CKA batch by batch, as features come from a model."""
+    stream = StreamingCKA(debiased)
+    for some_x, some_y in zip(X.split(256), Y.split(256), strict=True):
+        stream.update(some_x, some_y)
+    return stream.value()
+
+
+def gram_cka(X: torch.Tensor, Y: torch.Tensor) -> float:
+    """CKA from centred Gram matrices."""
+    K, L = (X - X.mean(0)), (Y - Y.mean(0))
+    K, L = K @ K.T, L @ L.T
+    return float((K * L).sum() / (K.norm() * L.norm()))
+
+
+def gram_debiased_cka(X: torch.Tensor, Y: torch.Tensor) -> float:
+    """Debiased CKA from Gram matrices without their diagonals."""
+    K, L = X @ X.T, Y @ Y.T
+    K.fill_diagonal_(0)
+    L.fill_diagonal_(0)
+    n = len(X)
+
+    def hsic(K: torch.Tensor, L: torch.Tensor) -> torch.Tensor:
+        return (K * L).sum() + K.sum() * L.sum() / ((n - 1) * (n - 2)) - 2 / (n - 2) * (K.sum(0) @ L.sum(0))
+
+    return float(hsic(K, L) / (hsic(K, K) * hsic(L, L)).sqrt())
+
+
+def tree_rows(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Maximum spanning trees of 25 words on one thread: scores like a parser's, and the worst case, noise."""
+    rows, generator = [], np.random.default_rng(options.seed)
+    for name, gap in (("peaked scores (+4 on a tree)", 4.0), ("peaked scores (+2.5)", 2.5), ("random scores", 0.0)):
+        sentences = [tree_scores(generator, 25, gap) for _ in range(options.sentences)]
+        seconds, _ = timed(lambda sentences=sentences: maximum_spanning_trees(sentences))
+        greedy = np.mean([is_tree(scores.argmax(axis=1)[1:]) for scores in sentences])
+        answers = f"{len(sentences) / seconds:.0f} sentences/s; {greedy:.0%} have a tree of best heads"
+        rows.append(_row(f"{len(sentences)} trees of 25 words", name, seconds, None, answers))
+    return rows
+
+
+def tree_scores(generator: np.random.Generator, words: int, gap: float) -> np.ndarray:
+    """Standard normal scores, with `gap` added on the arcs of a random tree."""
+    scores = generator.normal(size=(words + 1, words + 1))
+    order = generator.permutation(words) + 1
+    heads = [0] + [order[generator.integers(position)] for position in range(1, words)]
+    scores[order, heads] += gap
+    np.fill_diagonal(scores, -np.inf)
+    return scores
+
+
+def vectors(n: int, d: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Clustered vectors with hubs (n, d), and noisy copies of them in another order of size."""
+    generator = torch.Generator().manual_seed(seed)
+    clusters = max(1, n // 50)
+    centres = torch.randn(clusters, d, generator=generator) + torch.randn(d, generator=generator) * 0.7
+    X = centres[torch.randint(clusters, (n,), generator=generator)]
+    X = X + torch.randn(n, d, generator=generator) * torch.rand(n, 1, generator=generator) * 2
+    Y = X + torch.randn(n, d, generator=generator) * torch.rand(n, 1, generator=generator) * 1.5
+    return X, Y
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Wall-clock seconds of `work`, and its result."""
+    start = time.perf_counter()
+    result = work()
+    return time.perf_counter() - start, result
+
+
+def _row(task: str, way: str, seconds: float, ours: float | None, answers: str) -> dict[str, Any]:
+    ratio = None if ours is None else round(seconds / ours, 3)
+    return {"task": task, "way": way, "seconds": round(seconds, 4), "ratio": ratio, "answers": answers}
+
+
+def _largest_memory() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example: python benchmarks/analysis.py --parts csls --rows 200000   (half an hour on 2 cores)",
+    )
+    parser.add_argument("--parts", default=",".join(PARTS), help="which comparisons, of %(default)s")
+    parser.add_argument("--rows", type=int, default=40000, help="words per language for CSLS (%(default)s)")
+    parser.add_argument("--columns", type=int, default=300, help="dimensions for CSLS (%(default)s)")
+    parser.add_argument("--samples", type=int, default=10000, help="samples for CKA (%(default)s)")
+    parser.add_argument("--sentences", type=int, default=2000, help="trees of each kind (%(default)s)")
+    parser.add_argument("--threads", type=int, help="threads of torch and faiss (default: theirs)")
+    parser.add_argument("--seed", type=int, default=1)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    run_command(main)
