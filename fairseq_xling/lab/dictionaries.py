@@ -35,7 +35,7 @@ def word_pairs(source: Language, target: Language) -> list[tuple[int, str, str, 
         for each synonym in their place.
     """
     inventory = source.world.inventory
-    pairs = []
+    pairs: list[tuple[int, str, str, float]] = []
     for name in IN_DICTIONARY:
         for concept in inventory.members(name):
             forms = product(enumerate(source.lexicon.stems[concept]), enumerate(target.lexicon.stems[concept]))

@@ -1,36 +1,40 @@
 """Pairs of meanings that entail, contradict or leave each other open.
 
-Convention, as in SNLI: both sentences speak of the same event and of the same things.
+Convention, as in SNLI: both sentences speak of the same event and of the same things. What is said of the subject
+holds with and without negation; the rest of the clause is what a negation denies.
 
-- Leaving out a modifier makes an entailed sentence, adding one (or another one) a sentence that is left open.
-  Under negation this holds for what belongs to the subject only, so only that is changed there.
+- Leaving out a modifier makes an entailed sentence, adding one (or putting another adjective) one that is left open.
+  Under negation only the subject's modifiers are changed, because there the rest works the other way round.
 - Saying the opposite contradicts: with or without the negation, a verb's antonym, or an adjective's antonym.
+
+Neutral and contradicting hypotheses leave out modifiers too, so that length alone does not give the label away.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 
-from fairseq_xling.lab.concepts import CATEGORIES
+from fairseq_xling.lab.concepts import CATEGORIES, FRAMES
 from fairseq_xling.lab.meaning import QUESTION, Meaning, Node
 from fairseq_xling.lab.world import World
 
 LABELS = ("entailment", "neutral", "contradiction")
-LONGEST = 8
-"""Words of a premise at most, articles and the full stop not counted: a pair is then about as long as a sentence of text."""
-
 MODIFIERS = ("quality", "degree", "time", "manner", "attribute", "oblique", "count")
-REPORTING = 3
+LONGEST = 8
+"""Concepts in a premise at most, the stop not counted: a pair is then hardly longer than a long sentence of text."""
+DROPPED = 0.3
+"""Share of the modifiers that a hypothesis leaves out besides what makes its label."""
 
 
 def draw_pair(world: World, rng: random.Random, label: str) -> tuple[Meaning, Meaning]:
     """Draw a premise and a hypothesis that stand in the relation `label`."""
-    edit = {"entailment": _entailed, "neutral": _left_open, "contradiction": _contradicted}[label]
+    edit = {"entailment": _entail, "neutral": _leave_open, "contradiction": _contradict}[label]
     while True:
         premise = _premise(world, rng)
-        hypothesis = None if premise is None else edit(world, rng, premise)
-        if premise is not None and hypothesis is not None:
+        if premise is None:
+            continue
+        hypothesis = premise.copy()
+        if edit(world, rng, hypothesis):
             return premise, hypothesis
 
 
@@ -40,9 +44,10 @@ def modifiers(node: Node) -> list[tuple[Node, Node]]:
 
 
 def _premise(world: World, rng: random.Random) -> Meaning | None:
+    """A short statement, or None if the draw is a question or reports what somebody says."""
     meaning = world.meaning(rng)
     root = meaning.root
-    if world.inventory.frame[root.concept] == REPORTING or QUESTION in root.marks:
+    if FRAMES[world.inventory.frame[root.concept]] == "reporting" or QUESTION in root.marks:
         return None
     root.children = [child for child in root.children if child.role not in ("opener", "focus", "closer")]
     while sum(1 for _ in root.walk()) - 1 > LONGEST:
@@ -57,99 +62,87 @@ def _remove(head: Node, child: Node) -> None:
     head.children = [other for other in head.children if other is not child]
 
 
-def _open_to_change(root: Node) -> Node:
-    """The part of the clause where leaving out and adding have their usual effect."""
+def _scope(root: Node) -> Node:
+    """Where leaving out weakens and adding strengthens: the whole clause, under negation the subject."""
     subject = root.child("subject")
-    return subject if root.child("negation") is not None and subject is not None else root
+    return root if root.child("negation") is None or subject is None else subject
 
 
-def _drop_some(root: Node, rng: random.Random, share: float, at_least: int = 0) -> bool:
-    """Leave out each modifier with probability `share`; False if there are fewer than `at_least`."""
-    found = modifiers(_open_to_change(root))
-    if len(found) < at_least:
-        return False
-    rng.shuffle(found)
-    for number, (head, child) in enumerate(found):
-        if number < at_least or rng.random() < share:
+def _drop(root: Node, rng: random.Random, keep: Node | None = None) -> None:
+    """Leave out some modifiers, but none that `keep` belongs to."""
+    for head, child in modifiers(_scope(root)):
+        if rng.random() < DROPPED and not any(node is keep for node in child.walk()):
             _remove(head, child)
+
+
+def _entail(world: World, rng: random.Random, hypothesis: Meaning) -> bool:
+    found = modifiers(_scope(hypothesis.root))
+    if not found:
+        return False
+    _remove(*rng.choice(found))
+    _drop(hypothesis.root, rng)
     return True
 
 
-def _entailed(world: World, rng: random.Random, premise: Meaning) -> Meaning | None:
-    hypothesis = premise.copy()
-    return hypothesis if _drop_some(hypothesis.root, rng, 0.3, at_least=1) else None
-
-
-def _left_open(world: World, rng: random.Random, premise: Meaning) -> Meaning | None:
-    hypothesis = premise.copy()
-    root, where = hypothesis.root, _open_to_change(hypothesis.root)
-    options: list[Callable[[], None]] = []
-    for node in where.walk():
-        category = world.inventory.category[node.concept]
+def _leave_open(world: World, rng: random.Random, hypothesis: Meaning) -> bool:
+    root = hypothesis.root
+    free: list[tuple[Node, str]] = []
+    for node in _scope(root).walk():
         if world.inventory.word_class[node.concept] == "noun":
-            options.append(lambda node=node, category=category: _qualify(world, rng, hypothesis.topic, node, category))
+            free.append((node, "quality"))
         elif node.role == "quality" and node.child("degree") is None:
-            options.append(lambda node=node: _add(world, rng, hypothesis.topic, node, "degree"))
-    if where is root:
-        for role in ("time", "manner"):
-            if root.child(role) is None:
-                options.append(lambda role=role: _add(world, rng, hypothesis.topic, root, role))
-        if root.child("oblique") is None:
-            options.append(lambda: root.children.append(_oblique(world, rng, hypothesis.topic)))
-    if not options:
-        return None
-    _drop_some(root, rng, 0.3)
-    kept = {id(node) for node in where.walk()}
-    added = sum(1 for _ in where.walk())
-    rng.choice(options)()
-    # an option may have changed a node that was left out a moment ago
-    if {id(node) for node in where.walk()} == kept and sum(1 for _ in where.walk()) == added:
-        return None
-    return hypothesis
+            free.append((node, "degree"))
+        elif node is root:
+            free += [(root, role) for role in ("time", "manner", "oblique") if root.child(role) is None]
+    if not free:
+        return False
+    head, role = rng.choice(free)
+    if role == "quality":
+        added = _qualify(world, rng, hypothesis.topic, head)
+    elif role == "oblique":
+        added = world.adpositional_phrase(hypothesis.topic, role, rng)
+        added.children = [child for child in added.children if child.role in ("adposition", "name_part")]
+    else:
+        added = Node(world.draw((role, hypothesis.topic), rng), role)
+    head.children.append(added)
+    _drop(root, rng, keep=added)
+    return True
 
 
-def _add(world: World, rng: random.Random, topic: int, head: Node, role: str) -> None:
-    head.children.append(Node(world.draw((role, topic), rng), role))
-
-
-def _oblique(world: World, rng: random.Random, topic: int) -> Node:
-    phrase = world.adpositional_phrase(topic, "oblique", rng)
-    phrase.children = [child for child in phrase.children if child.role in ("adposition", "name_part")]
-    return phrase
-
-
-def _qualify(world: World, rng: random.Random, topic: int, noun: Node, category: int) -> None:
-    """Give a noun an adjective, or another one that is neither the same nor its opposite."""
+def _qualify(world: World, rng: random.Random, topic: int, noun: Node) -> Node:
+    """An adjective for a noun; one it has already gives way, and the new one is neither the same nor its opposite."""
     old = noun.child("quality")
-    excluded = set() if old is None else {old.concept, world.inventory.antonym[old.concept]}
+    excluded: set[int] = set()
+    if old is not None:
+        excluded = {old.concept, world.inventory.antonym[old.concept]}
+        _remove(noun, old)
+    category = world.inventory.category[noun.concept]
     adjective = world.draw(("adjective", topic, category), rng)
     while adjective in excluded:
-        adjective = world.draw(("adjective", rng.randrange(len(world.topics)), rng.randrange(len(CATEGORIES))), rng)
-    if old is not None:
-        _remove(noun, old)
-    noun.children.append(Node(adjective, "quality"))
+        anywhere = rng.randrange(len(world.topics)), rng.randrange(len(CATEGORIES))
+        adjective = world.draw(("adjective", *anywhere), rng)
+    return Node(adjective, "quality")
 
 
-def _contradicted(world: World, rng: random.Random, premise: Meaning) -> Meaning | None:
-    hypothesis = premise.copy()
-    root = hypothesis.root
-    _drop_some(root, rng, 0.3)
-    kind = rng.random()
-    if kind < 0.5:
-        negation = root.child("negation")
+def _contradict(world: World, rng: random.Random, hypothesis: Meaning) -> bool:
+    root, way = hypothesis.root, rng.random()
+    negation = root.child("negation")
+    if way < 0.5:
+        _drop(root, rng)
         if negation is None:
             root.children.append(Node(world.inventory.members("negation")[0], "negation"))
         else:
             _remove(root, negation)
-        return hypothesis
-    if kind < 0.75:
-        if root.child("negation") is not None:
-            return None
-        root.concept = world.inventory.antonym[root.concept]
-        return hypothesis
-    qualities = [node for node in _open_to_change(root).walk() if node.role == "quality"]
-    if not qualities:
-        return None
-    chosen = rng.choice(qualities)
-    chosen.concept = world.inventory.antonym[chosen.concept]
-    return hypothesis
+        return True
+    if way < 0.75:
+        if negation is not None:
+            return False
+        changed = root
+    else:
+        qualities = [node for node in _scope(root).walk() if node.role == "quality"]
+        if not qualities:
+            return False
+        changed = rng.choice(qualities)
+    changed.concept = world.inventory.antonym[changed.concept]
+    _drop(root, rng, keep=changed)
+    return True

@@ -7,7 +7,7 @@ import os
 import random
 import shutil
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tqdm import tqdm
@@ -168,7 +168,8 @@ class _Writer:
         language, held_out = self.languages[code], self.held_out[code]
         few = max(12, self.options.sentences // 16)
         for split, count in (("test", few), ("valid", few), ("train", self.options.sentences)):
-            rng, lines = self.rng("text", code, domain, split), []
+            rng = self.rng("text", code, domain, split)
+            lines: list[str] = []
             choose = sometimes(rng)
             while len(lines) < count:
                 line = language.realise(self.world.meaning(rng, domain), choose).text()

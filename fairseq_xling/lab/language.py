@@ -66,7 +66,7 @@ class Language:
         self.lexicon = Lexicon(code, typology, world.inventory, seed, source, world.cognateness)
         self._word_class, self._gender = world.inventory.word_class, world.inventory.gender
         self._articles = world.inventory.members("article")
-        self._forms: dict[tuple, tuple[str, str]] = {}
+        self._forms: dict[tuple, tuple[str, str, str, str]] = {}
 
     def realise(self, meaning: Meaning, choose: Callable[[], bool] = never) -> Sentence:
         """Say a meaning.
@@ -91,7 +91,8 @@ class Language:
 
     def _say(self, node: Node, parent: Node | None, choose: Callable[[], bool], placed: list) -> None:
         order, alternatives = self.typology.order, self.typology.alternatives
-        before, after = [], []
+        before: list[tuple[int, Node]] = []
+        after: list[tuple[int, Node]] = []
         children = node.children
         word_class = self._word_class[node.concept]
         if word_class == "noun":
@@ -125,9 +126,10 @@ class Language:
         self, node: Node, parent: Node | None, word_class: str, choose: Callable[[], bool]
     ) -> tuple[str, str, str, str]:
         stems = self.lexicon.stems[node.concept]
+        features: tuple[str, ...] = ()
         if word_class == "article":
             gender = self._gender[parent.concept] if parent is not None and self.typology.gendered_articles else 0
-            stem, features = stems[gender], ()
+            stem = stems[gender]
         else:
             stem = stems[1] if len(stems) > 1 and choose() else stems[0]
             features = self._features(node, parent, word_class)
