@@ -47,7 +47,8 @@ class Sharing:
         InputError
             A part that is not ``emb``, a layer or a range; a layer that does not exist; everything separate.
         """
-        embeddings, layers = False, set()
+        embeddings = False
+        layers: set[int] = set()
         for part in filter(None, (piece.strip() for piece in text.split(","))):
             if part == EMBEDDINGS:
                 embeddings = True

@@ -97,7 +97,7 @@ class StreamBlocks:
         Fewer tokens than one block.
     """
 
-    lengths = None
+    lengths: None = None
 
     def __init__(self, corpus: TokenFile, length: int, keep_last: bool = False):
         self.corpus, self.length = corpus, length

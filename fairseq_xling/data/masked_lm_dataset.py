@@ -26,8 +26,11 @@ BatchKey = tuple[int, int]
 class Blocks(Protocol):
     """What a dataset needs of a corpus cut into blocks."""
 
-    num_blocks: int
-    lengths: NDArray[np.integer] | None
+    @property
+    def num_blocks(self) -> int: ...
+
+    @property
+    def lengths(self) -> NDArray[np.integer] | None: ...
 
     def read(self, blocks: NDArray[np.int64]) -> list[NDArray[np.int64]]: ...
 
@@ -178,4 +181,3 @@ class ValidationBatches(_BatchDataset):
     def __getitem__(self, key: BatchKey) -> dict[str, Any]:
         language, chosen = self._batches[key[1]]
         return self.masker.sample(self.blocks[language].read(chosen), language, key)
-

@@ -197,14 +197,3 @@ class XlingEncoder(nn.Module):
         if self.final_norm is not None and last == self.shape.layers:
             states[-1] = self.final_norm(states[-1])
         return states
-
-    def language_specific_parameters(self) -> dict[str, list[nn.Parameter]]:
-        """Parameters that belong to one language alone, by language."""
-        found: dict[str, list[nn.Parameter]] = {language: [] for language in self.languages}
-        for module in self.modules():
-            if isinstance(module, LanguageModules) and module.separate:
-                for language in self.languages:
-                    found[language] += list(module(language).parameters())
-        return found
-
-

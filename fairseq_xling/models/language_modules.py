@@ -44,3 +44,14 @@ class LanguageModules(nn.Module):
         module = self._modules[language if self.separate else SHARED]
         assert module is not None
         return module
+
+
+def language_specific_parameters(model: nn.Module) -> dict[str, list[nn.Parameter]]:
+    """Parameters that belong to one language alone, by language, wherever in the model they are."""
+    found: dict[str, list[nn.Parameter]] = {}
+    for module in model.modules():
+        if isinstance(module, LanguageModules):
+            for language in module.languages:
+                own = list(module(language).parameters()) if module.separate else []
+                found.setdefault(language, []).extend(own)
+    return found

@@ -92,7 +92,7 @@ class TransformerLayer(nn.Module):
 
 
 def scale_residual_outputs(layers: list[TransformerLayer], depth: int) -> None:
-    """Divide the output maps of both sublayers by sqrt(2 depth), so that the residual sum starts at unit scale (GPT-2)."""
+    """Divide the output maps of both sublayers by sqrt(2 depth): the residual sum does not grow with depth (GPT-2)."""
     with torch.no_grad():
         for layer in layers:
             layer.attention.out.weight /= (2 * depth) ** 0.5

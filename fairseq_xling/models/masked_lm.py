@@ -16,7 +16,6 @@ from fairseq_xling.models.language_modules import LanguageModules
 from fairseq_xling.sharing import Sharing
 
 
-
 @dataclass
 class XlingBaseConfig(FairseqDataclass):
     """The paper's model: 8 layers, 12 heads, width 768."""

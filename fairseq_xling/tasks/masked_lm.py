@@ -38,7 +38,9 @@ class XlingMaskedLMConfig(FairseqDataclass):
     tokens_per_sample: int = field(default=256, metadata={"help": "tokens of a block"})
     blocks: ChoiceEnum(["stream", "sentence"]) = field(  # type: ignore[valid-type]
         default="stream",
-        metadata={"help": "'stream': continuous text cut into blocks, as in the paper; 'sentence': one sentence a block"},
+        metadata={
+            "help": "'stream': continuous text cut into blocks, as in the paper; 'sentence': one sentence a block"
+        },
     )
     epoch_sequences: int = field(
         default=0,
@@ -131,7 +133,7 @@ class XlingMaskedLMTask(FairseqTask):
                 f"--tokens-per-sample {self.cfg.tokens_per_sample} is more than --max-positions {model.max_positions()}"
             )
         logger.info(f"language-specific parts: {self.sharing or 'none'}")
-        logger.info(count_parameters(model.encoder, model))
+        logger.info(count_parameters(model))
         return model
 
     def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, **kwargs: Any) -> None:
@@ -160,7 +162,7 @@ class XlingMaskedLMTask(FairseqTask):
     def _masking_rule(self) -> MaskingRule:
         stay, random = self.cfg.leave_unmasked_prob, self.cfg.random_token_prob
         if not 0 < self.cfg.mask_prob <= 1 or stay < 0 or random < 0 or stay + random > 1:
-            raise InputError("--mask-prob must lie in (0, 1], and the shares that stay or become random sum to at most 1")
+            raise InputError("--mask-prob must lie in (0, 1], the shares that stay or become random in [0, 1]")
         return MaskingRule(self.cfg.mask_prob, 1 - stay - random, random)
 
     def _masker(self, rule: MaskingRule) -> BatchMasker:
@@ -179,7 +181,7 @@ class XlingMaskedLMTask(FairseqTask):
             },
         )
 
-    def get_batch_iterator(  # type: ignore[override]
+    def get_batch_iterator(
         self, dataset: ScheduledBatches | ValidationBatches, *args: Any, **kwargs: Any
     ) -> iterators.EpochBatchIterator:
         """fairseq's iterator over whole batches: sharding, buffering and resuming are its own."""

@@ -5,19 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-from torch import nn
-
 from fairseq_xling.data.blocks import SentenceBlocks, StreamBlocks
 from fairseq_xling.data.masked_lm_dataset import ScheduledBatches
-from fairseq_xling.models.encoder import XlingEncoder
+from fairseq_xling.models.language_modules import language_specific_parameters
+from fairseq_xling.models.masked_lm import XlingModel
 
 
-def count_parameters(encoder: XlingEncoder, model: nn.Module) -> str:
+def count_parameters(model: XlingModel) -> str:
     """One line: parameters that all languages share, and those of each language."""
-    own = encoder.language_specific_parameters()
-    if hasattr(model, "head") and model.head.separate:
-        for language in own:
-            own[language] += list(model.head(language).parameters())
+    own = language_specific_parameters(model)
     total = sum(parameter.numel() for parameter in model.parameters())
     per_language = {language: sum(p.numel() for p in parameters) for language, parameters in own.items()}
     shared = total - sum(per_language.values())

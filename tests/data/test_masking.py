@@ -7,9 +7,10 @@ from fairseq_xling.data.masking import ALWAYS_MASKED, MaskingRule, mask_batch
 
 PAD, MASK = 1, 99
 WORDS = np.arange(4, 99)
+RULE = MaskingRule()
 
 
-def run(tokens, rule=MaskingRule(), seed=(1, 2, 3), words=WORDS):
+def run(tokens, rule=RULE, seed=(1, 2, 3), words=WORDS):
     return mask_batch(tokens, rule, seed, MASK, PAD, words)
 
 

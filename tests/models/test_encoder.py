@@ -159,5 +159,5 @@ def test_vocabulary_hash_travels_and_a_mismatch_is_named():
     same = make("", {"en": VocabularyInfo(20, digest="ab" * 32)})
     same.load_state_dict(ours.state_dict())
     other = make("", {"en": VocabularyInfo(24, digest="cd" * 32)})
-    with pytest.raises(InputError, match="another vocabulary .*20 symbols.*abababab.*24 symbols.*cdcdcdcd"):
+    with pytest.raises(InputError, match=r"another vocabulary .*20 symbols.*abababab.*24 symbols.*cdcdcdcd"):
         other.load_state_dict(ours.state_dict())

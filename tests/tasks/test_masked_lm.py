@@ -103,7 +103,8 @@ def test_autocast_computes_in_bf16_and_keeps_fp32_weights(shared, tmp_path):
 
 @pytest.mark.parametrize("backend", ["legacy_ddp"])
 def test_two_processes_agree_with_one_on_the_same_batches(shared, tmp_path, backend):
-    options = ["--max-update", 8, "--separate", "1-2", "--dropout", 0, "--clip-norm", 5, "--optimizer", "sgd", "--lr", 1]
+    # Adam's first steps blow up rounding where a gradient is next to zero, so plain gradient descent it is
+    options = ["--max-update", 8, "--separate", "1-2", "--dropout", 0, "--optimizer", "sgd", "--lr", 1]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
