@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fairseq_xling.command import run_command
 from fairseq_xling.corpus.panlex import read_panlex
-from fairseq_xling.formats.dictionary import Weights, inverted, read_weighted, write_weighted
+from fairseq_xling.formats.dictionary import Weights, add_weights, inverted, read_weighted, write_weighted
 from fairseq_xling.formats.errors import InputError
 
 EXAMPLE = """
@@ -19,13 +19,6 @@ examples:
   python preprocess/make_dictionary.py en-fr.weighted.tsv --files muse/en-fr.0-5000.txt muse/en-fr.rest.txt.gz \\
       --inverted-files muse/fr-en.0-5000.txt
 """
-
-
-def _add(total: Weights, part: Weights) -> None:
-    for source, targets in part.items():
-        held = total.setdefault(source, {})
-        for target, quality in targets.items():
-            held[target] = held.get(target, 0.0) + quality
 
 
 def main() -> None:
@@ -46,11 +39,11 @@ def main() -> None:
         raise InputError("nothing to make a dictionary from; give --panlex, --files or --inverted-files")
     total: Weights = {}
     if args.panlex:
-        _add(total, read_panlex(args.panlex, args.sources, args.targets))
+        add_weights(total, read_panlex(args.panlex, args.sources, args.targets))
     for path in args.files:
-        _add(total, read_weighted(path))
+        add_weights(total, read_weighted(path))
     for path in args.inverted_files:
-        _add(total, inverted(read_weighted(path)))
+        add_weights(total, inverted(read_weighted(path)))
     lines = write_weighted(args.out, total)
     print(f"{lines:,} pairs of {len(total):,} words written to {args.out}")
 

@@ -140,32 +140,35 @@ def _set_encoder(model: bytes, index: Mapping[str, int], lang: str, mode: str, i
 
 def _encode_block(block: bytes) -> _Block:
     encoder, id_count = _encoder  # type: ignore[misc]
-    lines = block[:-1].split(b"\n")
-    bad = _bad_lines(block, lines)
-    for number in bad:
-        lines[number] = b""
-    lookup, join = encoder.__getitem__, b"".join
-    items = [join(map(lookup, line.split(b" "))) for line in lines]
-    sizes = np.fromiter(map(len, items), dtype=np.int32, count=len(items)) // np.dtype(encoder.dtype).itemsize + 1
-    for number in np.flatnonzero(sizes == 1).tolist():
-        bad.setdefault(number, "empty")
-    if bad:
-        items, sizes = [item for item in items if item], sizes[sizes > 1]
-    end = np.array([EOS], dtype=encoder.dtype).tobytes()
-    ids = end.join(items) + end if items else b""
-    usage = np.bincount(np.frombuffer(ids, dtype=encoder.dtype), minlength=id_count)
-    return _Block(ids, sizes, usage, _summary(bad))
-
-
-def _bad_lines(block: bytes, lines: list[bytes]) -> dict[int, str]:
-    """Lines (counted from 0) that cannot be sentences, with the reason."""
     bad: dict[int, str] = {}
-    if len(block) > LONGEST_LINE and max(map(len, lines)) > LONGEST_LINE:
-        bad = {number: "too_long" for number, line in enumerate(lines) if len(line) > LONGEST_LINE}
+    numbers: np.ndarray | None = None  # of the lines that are left
+    if not _clean(block):
+        lines = block[:-1].split(b"\n")
+        bad = _bad_lines(lines)
+        numbers = np.delete(np.arange(len(lines)), list(bad))
+        block = b"".join(lines[n] + b"\n" for n in numbers.tolist())
+    ids = np.frombuffer(b"".join(encoder.encode(block.replace(b"\n", b" \n ").split(b" "))), dtype=encoder.dtype)
+    ends = np.flatnonzero(ids == EOS)
+    sizes = np.diff(ends, prepend=-1).astype(np.int32)
+    empty = np.flatnonzero(sizes == 1)
+    if len(empty):
+        bad.update(dict.fromkeys((empty if numbers is None else numbers[empty]).tolist(), "empty"))
+        ids, sizes = np.delete(ids, ends[empty]), np.delete(sizes, empty)
+    return _Block(ids.tobytes(), sizes, np.bincount(ids, minlength=id_count), _summary(bad))
+
+
+def _clean(block: bytes) -> bool:
     try:
         block.decode("utf-8")
     except UnicodeDecodeError:
-        bad.update({number: "not_utf8" for number, line in enumerate(lines) if not _is_utf8(line)})
+        return False
+    return len(block) <= LONGEST_LINE or max(map(len, block.split(b"\n"))) <= LONGEST_LINE
+
+
+def _bad_lines(lines: list[bytes]) -> dict[int, str]:
+    """Lines (counted from 0) that cannot be sentences, with the reason."""
+    bad = {number: "too_long" for number, line in enumerate(lines) if len(line) > LONGEST_LINE}
+    bad.update({number: "not_utf8" for number, line in enumerate(lines) if not _is_utf8(line)})
     return bad
 
 

@@ -6,7 +6,9 @@ those of its space-separated words in turn, so each different word needs Sentenc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from itertools import chain, pairwise
 
 import numpy as np
 import sentencepiece
@@ -37,8 +39,16 @@ def id_dtype(symbols: int) -> type[np.uint16] | type[np.uint32]:
     return np.uint16 if symbols < 65500 else np.uint32
 
 
-class WordEncoder(dict[bytes, bytes]):
-    """Words (UTF-8) to the bytes of their ids; what is missing is encoded, and kept while there is room.
+def _where_none(items: list[bytes | None]) -> Iterator[int]:
+    position = -1
+    with suppress(ValueError):
+        while True:
+            position = items.index(None, position + 1)
+            yield position
+
+
+class WordEncoder:
+    """Words (UTF-8) to the bytes of their ids; each different word is encoded once, as long as there is room.
 
     Parameters
     ----------
@@ -51,6 +61,11 @@ class WordEncoder(dict[bytes, bytes]):
     room : int
         Words held in the newer of two generations; the older one is as large.
 
+    Attributes
+    ----------
+    dtype : numpy type
+        Of the ids in the bytes.
+
     Notes
     -----
     Ids equal ``dictionary.index(piece)`` for each piece that SentencePiece prints: what BPE does not know may
@@ -58,30 +73,48 @@ class WordEncoder(dict[bytes, bytes]):
     """
 
     def __init__(self, model: bytes, index: Mapping[str, int], lang: str, mode: str, room: int = 300_000):
-        super().__init__()
         self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
         self._index, self._lang, self._mode, self._room = index, lang, mode, room
-        pieces = (self._processor.id_to_piece(i) for i in range(self._processor.get_piece_size()))
-        self._table = [index.get(symbol_of(piece, lang, mode), UNK) for piece in pieces]
-        self._unknown = self._processor.unk_id()
-        self._older: dict[bytes, bytes] = {}
         self.dtype = id_dtype(max(index.values(), default=0) + 2)
+        pieces = (self._processor.id_to_piece(i) for i in range(self._processor.get_piece_size()))
+        self._table = np.array([index.get(symbol_of(piece, lang, mode), UNK) for piece in pieces], dtype=self.dtype)
+        self._unknown = self._processor.unk_id()
+        self._end = {b"\n": np.array([EOS], dtype=self.dtype).tobytes()}
+        self._newer: dict[bytes, bytes] = dict(self._end)
+        self._older: dict[bytes, bytes] = {}
 
-    def __missing__(self, word: bytes) -> bytes:
-        ids = self._older.get(word)
-        if ids is None:
-            ids = np.array(self.ids(word), dtype=self.dtype).tobytes()
-        if len(word) <= _CACHED_WORD:
-            if len(self) >= self._room:
-                self._older = dict(self)
-                self.clear()
-            self[word] = ids
-        return ids
+    def encode(self, words: list[bytes]) -> list[bytes]:
+        """The bytes of the ids of each word; a newline is a word too, and becomes `</s>`."""
+        found = list(map(self._newer.get, words))
+        gaps = list(_where_none(found))
+        if gaps:
+            fresh = self._look_up({words[gap] for gap in gaps})
+            for gap in gaps:
+                found[gap] = fresh[words[gap]]
+        return found  # type: ignore[return-value]
 
-    def ids(self, word: bytes) -> list[int]:
-        """Ids of one word or text, by SentencePiece itself."""
-        found = self._processor.encode(word)
-        if self._unknown not in found:
-            return [self._table[i] for i in found]
+    def _look_up(self, missing: set[bytes]) -> dict[bytes, bytes]:
+        """Ids of words that the newer generation lacks; they are kept in it."""
+        if len(self._newer) + len(missing) > self._room:
+            self._older, self._newer = self._newer, dict(self._end)
+        fresh = {word: ids for word in missing if (ids := self._older.get(word)) is not None}
+        unknown = [word for word in missing if word not in fresh]
+        fresh.update(zip(unknown, self._encode_new(unknown)))
+        self._newer.update((word, ids) for word, ids in fresh.items() if len(word) <= _CACHED_WORD)
+        return fresh
+
+    def _encode_new(self, words: list[bytes]) -> list[bytes]:
+        rows = self._processor.encode(words, num_threads=1)
+        ends = np.cumsum([len(row) for row in rows], dtype=np.int64) * np.dtype(self.dtype).itemsize
+        flat = np.fromiter(chain.from_iterable(rows), dtype=np.int64)
+        ids = self._table[flat].tobytes()
+        result = [ids[start:end] for start, end in pairwise([0, *ends.tolist()])]
+        for number, row in enumerate(rows) if (flat == self._unknown).any() else ():
+            if self._unknown in row:
+                result[number] = self._by_pieces(words[number])
+        return result
+
+    def _by_pieces(self, word: bytes) -> bytes:
         pieces: list[str] = self._processor.encode(word, out_type=str)
-        return [self._index.get(symbol_of(piece, self._lang, self._mode), UNK) for piece in pieces]
+        ids = [self._index.get(symbol_of(piece, self._lang, self._mode), UNK) for piece in pieces]
+        return np.array(ids, dtype=self.dtype).tobytes()

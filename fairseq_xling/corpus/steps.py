@@ -9,6 +9,7 @@ from typing import IO
 
 from fairseq_xling.corpus.draw import Drawing
 from fairseq_xling.corpus.lines import LineCounts, LineStep, run_lines
+from fairseq_xling.corpus.notes import write_notes
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.formats.files import atomic_write
 from fairseq_xling.formats.text import read_blocks, text_size
@@ -74,8 +75,70 @@ def shuffle_split(
             drawing.add([line for line in block.split(b"\n") if line.strip()])
             if progress:
                 progress(len(block))
+    return _split(drawing, prefix, valid, test, sources[0])
+
+
+def prepare_text(
+    sources: Sequence[Path],
+    prefix: Path,
+    step: LineStep,
+    valid: int,
+    test: int,
+    seed: int,
+    workers: int = 1,
+    progress: Callable[[int], object] | None = None,
+) -> tuple[dict[str, int], list[LineCounts]]:
+    """Clean, tokenise, shuffle and split text on one way, with no text in between; the notes beside it say how.
+
+    Parameters
+    ----------
+    sources : sequence of Path
+        Raw text; put together.
+    prefix : Path
+        `FOLDER/LANG` of the files `FOLDER/LANG.{train,valid,test}.txt`.
+    step : LineStep
+        Language, tokenisation, casing.
+    valid, test, seed : int
+        As `shuffle_split`.
+
+    Returns
+    -------
+    counts, found
+        As `shuffle_split`, and what was read from each source.
+    """
+    drawing = _drawing(prefix, seed, sources)
+    found = []
+    for source in sources:
+        batches, counts = run_lines(source, step, workers, progress)
+        for lines in batches:
+            drawing.add(lines)
+        found.append(counts)
+    write_notes(prefix.parent, step.casing, {step.lang: step.tokenisation})
+    return _split(drawing, prefix, valid, test, sources[0]), found
+
+
+def join_splits(prefixes: Sequence[Path], out: Path, seed: int) -> None:
+    """Put texts of several domains together: held-out sets behind each other, training texts shuffled."""
+    held_out: set[bytes] = set()
+    for split in ("valid", "test"):
+        with atomic_write(f"{out}.{split}.txt", "wb") as handle:
+            for prefix in prefixes:
+                for _, block in read_blocks(f"{prefix}.{split}.txt"):
+                    handle.write(block)
+                    held_out.update(block.split(b"\n"))
+    sources = [Path(f"{prefix}.train.txt") for prefix in prefixes]
+    drawing = _drawing(out, seed, sources)
+    for source in sources:
+        for _, block in read_blocks(source, 1 << 20):
+            drawing.add([line for line in block.split(b"\n") if line and line not in held_out])
+    with atomic_write(f"{out}.train.txt", "wb") as handle:
+        for lines in drawing.lines():
+            handle.writelines(line + b"\n" for line in lines)
+
+
+def _split(drawing: Drawing, prefix: Path, valid: int, test: int, source: Path) -> dict[str, int]:
     if drawing.seen <= valid + test:
-        raise InputError(f"{drawing.seen:,} sentences; expected more than the {valid + test:,} to hold out", sources[0])
+        raise InputError(f"{drawing.seen:,} sentences; expected more than the {valid + test:,} to hold out", source)
     with ExitStack() as stack:
         handles: dict[str, IO[bytes]] = {}
         for split in ("train", "test", "valid"):  # closed, and so renamed, in the opposite order

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.formats.manifest import CASINGS
@@ -58,15 +59,24 @@ def tokeniser(kind: str, lang: str) -> Callable[[str], str]:
         moses = MosesTokenizer(lang=lang)
         return lambda text: str(moses.tokenize(text, return_str=True, escape=False))
     if kind == "jieba":
-        return _jieba()
+        return lambda text: " ".join(" ".join(segment_chinese(text)).split())
     raise InputError(f"tokenisation is {kind!r}; expected one of {', '.join(TOKENISATIONS)}")
 
 
-def _jieba() -> Callable[[str], str]:
-    import logging
+def segment_chinese(text: str) -> list[str]:
+    """Words of Chinese text by jieba (its dictionary and, for unknown words, its HMM); they concatenate to `text`."""
+    return list(_jieba().cut(text))
 
-    import jieba
+
+@cache
+def _jieba() -> Any:
+    import logging
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # jieba 0.42 uses the deprecated pkg_resources
+        import jieba
 
     jieba.setLogLevel(logging.WARNING)
     jieba.initialize()
-    return lambda text: " ".join(" ".join(jieba.cut(text)).split())
+    return jieba

@@ -98,3 +98,25 @@ def inverted(weights: Mapping[str, Mapping[str, float]]) -> Weights:
         for target, quality in targets.items():
             result.setdefault(target, {})[source] = quality
     return result
+
+
+def add_weights(total: Weights, part: Mapping[str, Mapping[str, float]], factor: float = 1.0) -> None:
+    """Add the qualities of `part`, times `factor`, to `total`."""
+    for source, targets in part.items():
+        held = total.setdefault(source, {})
+        for target, quality in targets.items():
+            held[target] = held.get(target, 0.0) + factor * quality
+
+
+def through_pivot(first: Mapping[str, Mapping[str, float]], second: Mapping[str, Mapping[str, float]]) -> Weights:
+    """A dictionary A to C from A to B and B to C: qualities are the probability of the way A, B, C, summed over B.
+
+    At each step a translation's probability is its share of the word's qualities.
+    """
+    result: Weights = {}
+    for source, middles in first.items():
+        whole = sum(middles.values())
+        for middle, quality in middles.items():
+            if whole and (ends := second.get(middle)):
+                add_weights(result, {source: ends}, quality / whole / (sum(ends.values()) or 1.0))
+    return result

@@ -1,0 +1,42 @@
+"""`notes.json` beside running text: how it was cased and tokenised, so that the data-bin and evaluation know."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fairseq_xling.formats.errors import InputError
+from fairseq_xling.formats.files import atomic_write
+
+NAME = "notes.json"
+
+
+def read_notes(folder: Path) -> dict[str, Any]:
+    """`{"casing": ..., "tokenisation": {lang: ...}}`; text without notes is cased and not tokenised further."""
+    path = folder / NAME
+    if not path.is_file():
+        return {"casing": "cased", "tokenisation": {}}
+    try:
+        notes = json.loads(path.read_text(encoding="utf-8"))
+        return {"casing": str(notes["casing"]), "tokenisation": dict(notes["tokenisation"])}
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError("expected JSON with 'casing' and 'tokenisation'", path) from error
+
+
+def write_notes(folder: Path, casing: str, tokenisation: Mapping[str, str]) -> None:
+    """Add languages to the notes of a folder.
+
+    Raises
+    ------
+    InputError
+        The folder holds text of another casing.
+    """
+    held = read_notes(folder)
+    if held["tokenisation"] and held["casing"] != casing:
+        raise InputError(f"the text here is {held['casing']}, not {casing}; take another folder", folder / NAME)
+    notes = {"casing": casing, "tokenisation": {**held["tokenisation"], **tokenisation}}
+    with atomic_write(folder / NAME) as out:
+        json.dump(notes, out, indent=1)
+        out.write("\n")
