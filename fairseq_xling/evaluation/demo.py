@@ -86,12 +86,10 @@ class Demo:
             jobs = [pool.submit(self._script, run, "pretrain") for run in self.runs]
             while not all(job.done() for job in jobs):
                 time.sleep(1)
-                bar.n = sum(self._updates_done(run) for run in self.runs)
-                bar.refresh()
+                bar.update(sum(self._updates_done(run) for run in self.runs) - bar.n)
             for job in as_completed(jobs):
                 job.result()
-            bar.n = bar.total
-            bar.refresh()
+            bar.update(bar.total - bar.n)
 
     def _updates_done(self, run: Run) -> int:
         lines = _metrics(self._folder(run) / "metrics.jsonl")

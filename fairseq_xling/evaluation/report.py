@@ -15,7 +15,7 @@ from fairseq_xling.formats.files import atomic_write
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
-pre { background: #f5f5f2; padding: 1rem; overflow-x: auto; font-size: 0.85rem; line-height: 1.4; }
+pre { background: #f5f5f2; padding: 1rem; overflow-x: auto; font-size: 0.75rem; line-height: 1.4; }
 figure { margin: 2rem 0; } figcaption { color: #555; margin-bottom: .4rem; } svg { max-width: 100%; height: auto; }
 """
 

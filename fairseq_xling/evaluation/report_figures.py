@@ -70,7 +70,7 @@ def layer_figure(results: Sequence[Result], task: str, metric: str, experiments:
     axis.set_xlabel("layer (0: embeddings)")
     axis.set_ylabel(metric)
     axis.set_ylim(bottom=0)
-    axis.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    axis.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), handlelength=4)
     return _finish(figure)
 
 

@@ -27,7 +27,7 @@ def retrieval(x: np.ndarray, y: np.ndarray, centred: bool = False) -> tuple[floa
 
 
 def retrieval_by_layer(
-    features_x: np.ndarray, features_y: np.ndarray, centred: bool = True
+    features_x: np.ndarray, features_y: np.ndarray, *, centred: bool = True
 ) -> list[tuple[float, float]]:
     """`retrieval` in every layer of one model, or of models in one space.
 

@@ -7,7 +7,7 @@ import numpy as np
 from fairseq_xling.analysis import linear_cka
 
 
-def cka_by_layer(features_x: np.ndarray, features_y: np.ndarray, debiased: bool = False) -> list[float]:
+def cka_by_layer(features_x: np.ndarray, features_y: np.ndarray, *, debiased: bool = False) -> list[float]:
     """Linear CKA with centred columns between the same layers of two encoders, or of two languages in one.
 
     Parameters

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 
 from fairseq_xling.evaluation.pretrained import Pretrained
 from fairseq_xling.formats.errors import InputError
+from fairseq_xling.formats.lines import numbered_lines
 
 WORD_START = "▁"
 """SentencePiece's mark of a subword that begins a word."""
@@ -65,3 +68,39 @@ def embedding_words(pretrained: Pretrained, language: str) -> WordVectors:
     words = one_subword_words(pretrained, language)
     weight = pretrained.model.encoder.embeddings(language).tokens.weight.detach()
     return WordVectors(list(words), weight[list(words.values())].float().cpu().numpy())
+
+
+def read_vectors(path: str | os.PathLike[str], first: int = 200_000) -> WordVectors:
+    """The first vectors of a fastText ``.vec`` file, plain or compressed; of words that differ in case, the first.
+
+    Raises
+    ------
+    InputError
+        No header ``count dimension``, a line of another length, something that is not a number, no vector.
+    """
+    lines = numbered_lines(path)
+    _, header = next(lines, (1, ""))
+    fields = header.split()
+    if len(fields) != 2 or not all(field.isdigit() for field in fields) or int(fields[1]) < 1:
+        raise InputError(f"expected a header 'count dimension', found {header[:40]!r}", path, 1)
+    dim = int(fields[1])
+    words: dict[str, int] = {}
+    rows: list[np.ndarray] = []
+    for number, line in islice(lines, first):
+        if not line:
+            continue
+        parts = line.rstrip(" ").split(" ")
+        if len(parts) != dim + 1:
+            raise InputError(f"expected a word and {dim} numbers, found {len(parts)} fields", path, number)
+        word = parts[0]
+        if word.lower() in words:
+            continue
+        try:
+            vector = np.array(parts[-dim:], dtype=np.float32)
+        except ValueError:
+            raise InputError(f"expected {dim} numbers after the word {word[:40]!r}", path, number) from None
+        words[word.lower()] = len(rows)
+        rows.append(vector)
+    if not rows:
+        raise InputError("expected a word and its vector a line, found none", path)
+    return WordVectors(list(words), np.stack(rows))
