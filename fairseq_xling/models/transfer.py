@@ -21,6 +21,7 @@ from fairseq_xling.formats.errors import InputError
 from fairseq_xling.models.biaffine import Arcs, BiaffineHead
 from fairseq_xling.models.encoder import Shape, XlingEncoder
 from fairseq_xling.models.heads import LinearHead, SharedDropout
+from fairseq_xling.models.language_modules import language_specific_parameters
 from fairseq_xling.models.masked_lm import XlingBaseConfig, encoder_shape
 from fairseq_xling.sharing import Sharing
 
@@ -69,6 +70,8 @@ class Description:
     separate : str
         Language-specific parts, as ``--separate``.
     languages : tuple of str
+    source : str
+        The language it was fine-tuned on.
     head : str
         ``classification``, ``tagging`` or ``parsing``.
     labels : tuple of str
@@ -77,6 +80,7 @@ class Description:
     shape: Shape
     separate: str
     languages: tuple[str, ...]
+    source: str
     head: str
     labels: tuple[str, ...]
 
@@ -175,7 +179,7 @@ class XlingTransferModel(BaseFairseqModel):
         self.encoder, self.head = encoder, head
         self.feature_dropout = SharedDropout(feature_dropout)
         if not train_language_specific:
-            for parameters in encoder.language_specific_parameters().values():
+            for parameters in language_specific_parameters(encoder).values():
                 for parameter in parameters:
                     parameter.requires_grad_(False)
         for parameter in head.parameters():

@@ -71,7 +71,7 @@ class TransferTask(FairseqTask):
         self.description: Description | None = None
         self._given = parse_given(cfg.files)
         self._weights: dict[str, Tensor] | None = None
-        self._examples: dict[str, list[Any]] = {}
+        self._examples: dict[tuple[str, str], list[Any]] = {}
         self._metrics_log: MetricsLog | None = None
 
     @classmethod
@@ -103,12 +103,11 @@ class TransferTask(FairseqTask):
         source = self.cfg.source_lang or languages[0]
         if source not in languages:
             raise InputError(f"--source-lang {source}: the model knows {', '.join(languages)}")
-        self.source = source
         shape = pretrained.shape
         if dropout >= 0:
             shape = type(shape)(**{**vars(shape), "dropout": dropout, "attention_dropout": dropout})
-        labels = self.labelled.labels(self._read(source, self.cfg.train_subset))
-        return Description(shape, pretrained.separate, languages, self.labelled.head, tuple(labels))
+        labels = self.labelled.labels(self.read(source, self.cfg.train_subset))
+        return Description(shape, pretrained.separate, languages, source, self.labelled.head, tuple(labels))
 
     def _announce(self, model: Any) -> None:
         assert self.description is not None
@@ -133,14 +132,15 @@ class TransferTask(FairseqTask):
             infos[language] = VocabularyInfo(len(dictionary), dictionary.pad(), vocabularies.hash(language))
         return infos
 
-    def file(self, language: str, split: str, folder: str | None = None) -> Path:
-        """The file of a split, in the task's folder or in another."""
-        return find_split(folder or self.cfg.data, language, split, self.labelled.extensions, self._given)
+    def file(self, language: str, split: str) -> Path:
+        """The file of a split."""
+        return find_split(self.cfg.data, language, split, self.labelled.extensions, self._given)
 
-    def _read(self, language: str, split: str) -> list[Any]:
-        if split not in self._examples:
-            self._examples[split] = self.labelled.read(self.file(language, split), language)
-        return self._examples[split]
+    def read(self, language: str, split: str) -> list[Any]:
+        """All examples of a split, in the order of the file."""
+        if (language, split) not in self._examples:
+            self._examples[language, split] = self.labelled.read(self.file(language, split), language)
+        return self._examples[language, split]
 
     def encode(self, examples: list[Any], language: str, **training: Any) -> LabelledBatches:
         """Batches of examples of a language; options as of `LabelledBatches`.
@@ -169,14 +169,15 @@ class TransferTask(FairseqTask):
     def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, **kwargs: Any) -> None:
         """Read and encode a split of the source language."""
         assert self.description is not None
-        examples = self._read(self.source, split)
-        unknown = self.labelled.check_labels(examples, self.description.labels, self.file(self.source, split))
+        source = self.description.source
+        examples = self.read(source, split)
+        unknown = self.labelled.check_labels(examples, self.description.labels, self.file(source, split))
         training = {}
         if split == self.cfg.train_subset:
             training = {"seed": self.cfg.seed, "epoch_examples": self.cfg.epoch_examples}
-        batches = self.encode(examples, self.source, **training)
+        batches = self.encode(examples, source, **training)
         self.datasets[split] = batches
-        logger.info(describe_encoding(batches, f"{self.source} {split}", unknown))
+        logger.info(describe_encoding(batches, f"{source} {split}", unknown))
 
     def get_batch_iterator(self, dataset: LabelledBatches, *args: Any, **kwargs: Any):  # type: ignore[override]
         """fairseq's iterator over whole batches: sharding, buffering and resuming are its own."""

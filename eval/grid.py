@@ -1,0 +1,113 @@
+"""Fine-tune one pretrained model over a grid for NLI, NER and parsing, and report zero-shot transfer."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from fairseq_xling.command import run_command
+from fairseq_xling.formats.errors import InputError
+
+EXPLANATION = """
+For each task: fine-tune every setting of the grid on the source language, keep the epoch that is best on its dev set, apply
+it to the target language, and report the mean of the two settings that are best on the source's dev set (the paper's
+rule). One line a number goes to results.jsonl; eval/table1.py makes the table of them.
+
+The grid's scale files lie in eval/grids: lab.toml (two settings a task), pocket.toml, paper.toml (the paper's grids).
+Run it again after an interruption: finished settings are skipped, an interrupted one goes on where it stopped, and what
+was made from other inputs (checkpoint, data, options) is made again.
+
+DATA holds a folder a task: nli or xnli, ner or wikiann, ud. Names of files: see eval/zero_shot.py -h.
+
+example, after train_scripts/run.sh default qaa-qab --scale lab (about three minutes on 2 cores):
+  python eval/grid.py runs/lab/qaa-qab/default/seed1/checkpoint_best.pt --vocabulary DATA-BIN --data LAB --pair qaa-qab \\
+      --experiment default --seed 1 --out runs/lab/transfer/qaa-qab/default/seed1
+"""
+
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, epilog=EXPLANATION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("checkpoint", type=Path, help="pretrained checkpoint of xling_masked_lm")
+    parser.add_argument("--vocabulary", type=Path, required=True, help="data-bin that it was trained on")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the tasks' data")
+    parser.add_argument("--pair", required=True, help="source and target language, such as en-fr")
+    parser.add_argument("--experiment", required=True, help="row of Table 1, such as no_anchors")
+    parser.add_argument("--out", type=Path, required=True, help="folder of everything that is made")
+    parser.add_argument("--results", type=Path, help="results file (OUT/results.jsonl)")
+    parser.add_argument("--scale", default="lab", choices=["lab", "pocket", "paper"], help="(lab)")
+    parser.add_argument("--grid", type=Path, help="grid file (eval/grids/SCALE.toml)")
+    parser.add_argument("--tasks", nargs="+", default=["nli", "ner", "parsing"], help="(nli ner parsing)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the model, and of fine-tuning (1)")
+    parser.add_argument("--test-split", default="test", choices=["test", "dev"], help="of the target language (test)")
+    parser.add_argument("--files", default="", help="files named otherwise: LANGUAGE.SPLIT=PATH, separated by commas")
+    parser.add_argument("--jobs", type=int, default=1, help="settings at a time (1)")
+    parser.add_argument(
+        "--epochs", help="keep a checkpoint of every epoch, and select among these only, such as 1-3 (default: all)"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print the commands, which work when pasted")
+    parser.add_argument("options", nargs="*", help="after --: further options of fairseq-train, over those of the grid")
+    return parser.parse_args()
+
+
+def epochs_argument(text: str | None) -> tuple[int, int] | None:
+    """``1-3`` or ``2`` as first and last epoch."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"([1-9]\d{0,5})(?:-([1-9]\d{0,5}))?", text)
+    if match is None or int(match[2] or match[1]) < int(match[1]):
+        raise InputError(f"--epochs {text}: expected a number or a range, such as 1-3")
+    return int(match[1]), int(match[2] or match[1])
+
+
+def main() -> None:
+    """Run what is missing, then summarise."""
+    args = arguments()
+    from fairseq_xling.evaluation import grid
+    from fairseq_xling.evaluation.grid_file import read_grids
+    from fairseq_xling.evaluation.processes import run_jobs
+    from fairseq_xling.evaluation.zero_shot import Run
+
+    source, dash, target = args.pair.partition("-")
+    if not (source and dash and target):
+        raise InputError(f"--pair {args.pair}: expected SOURCE-TARGET, such as en-fr")
+    if not args.checkpoint.is_file():
+        raise InputError("no such checkpoint", args.checkpoint)
+    path = args.grid or Path(__file__).parent / "grids" / f"{args.scale}.toml"
+    grids = read_grids(path)
+    for task in args.tasks:
+        if task not in grids or task not in grid.TASKS:
+            raise InputError(f"no grid for task '{task}'; there is {', '.join(grids)}", path)
+    run = Run(args.experiment, args.pair, args.scale, args.seed)
+    model = grid.Model(args.checkpoint, args.vocabulary, source, target, args.test_split, run, args.files)
+    attempts = {
+        task: [
+            grid.Attempt(
+                *(model, task, grid.data_folder(args.data, task), setting, grids[task]),
+                *(args.out / task / setting.name, tuple(args.options), epochs_argument(args.epochs)),
+            )
+            for setting in grids[task].settings()
+        ]
+        for task in args.tasks
+    }
+    missing = [attempt for each in attempts.values() for attempt in each if not attempt.is_done]
+    if args.dry_run:
+        print("\n".join(attempt.command for attempt in missing))
+        return
+    failures = run_jobs([attempt.job() for attempt in missing], args.jobs, f"{args.experiment} {args.pair}")
+    if failures:
+        raise InputError("\n".join(failures))
+    for each in attempts.values():
+        results = grid.summarise(each)
+        grid.add_results(args.results or args.out / "results.jsonl", results)
+        grid.show(results)
+        if warning := grid.at_chance(results):
+            print(warning, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    run_command(main)

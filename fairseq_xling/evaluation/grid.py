@@ -1,0 +1,301 @@
+"""Fine-tune over a grid, select on the source language's development set, report the target language.
+
+The rule of the paper: the mean of the two settings that are best on English dev. Within a setting the epoch that is best
+there counts. A setting has a folder; what is done is skipped, what was interrupted goes on, and what was made from other
+inputs is made again.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from pathlib import Path
+
+from fairseq_xling.analysis import mean_of_best_two
+from fairseq_xling.analysis.statistics import Setting as Reached
+from fairseq_xling.analysis.statistics import best_two
+from fairseq_xling.data.labelled_task import LabelledTask
+from fairseq_xling.data.split_files import find_split, parse_given
+from fairseq_xling.evaluation.grid_file import Grid, Setting
+from fairseq_xling.evaluation.processes import Job
+from fairseq_xling.evaluation.zero_shot import FineTuned, Run, results_of, write_predictions
+from fairseq_xling.formats.errors import InputError
+from fairseq_xling.formats.files import atomic_write, sha256_of_file
+from fairseq_xling.formats.results import Result, append_results, parse_signature, read_results, signature
+from fairseq_xling.tasks.classification import XlingClassificationTask
+from fairseq_xling.tasks.parsing import XlingParsingTask
+from fairseq_xling.tasks.tagging import XlingTaggingTask
+
+TASKS: dict[str, tuple[LabelledTask, str]] = {
+    task.labelled.name: (task.labelled, f"xling_{task.labelled.head}")
+    for task in (XlingClassificationTask, XlingTaggingTask, XlingParsingTask)
+}
+"""What is labelled, and the name of fairseq's task, by the name of the task in ``results.jsonl``."""
+
+FOLDERS = {"nli": ("nli", "xnli"), "ner": ("ner", "wikiann"), "parsing": ("ud", "parsing")}
+"""Names of the folder of each task's data: the lab's first, then those of the public sets."""
+
+USER_DIR = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is fine-tuned, and on what.
+
+    Attributes
+    ----------
+    checkpoint, vocabulary : Path
+        Pretrained model, and the data-bin it was trained on.
+    source, target : str
+    test_split : str
+        Split of the target language that is reported.
+    run : Run
+    files : str
+        As ``--files`` of the task.
+    """
+
+    checkpoint: Path
+    vocabulary: Path
+    source: str
+    target: str
+    test_split: str
+    run: Run
+    files: str = ""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One setting of one task: its folder and its command."""
+
+    model: Model
+    task: str
+    data: Path
+    setting: Setting
+    grid: Grid
+    folder: Path
+    extra: tuple[str, ...] = ()
+    epochs: tuple[int, int] | None = None
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of fairseq's checkpoints."""
+        return self.folder / "checkpoints"
+
+    def file(self, language: str, split: str) -> Path:
+        """The file of a split."""
+        given = parse_given(self.model.files)
+        return find_split(self.data, language, split, TASKS[self.task][0].extensions, given)
+
+    @cached_property
+    def arguments(self) -> list[str]:
+        """Arguments of fairseq-train."""
+        labelled, name = TASKS[self.task]
+        grid, setting, model = self.grid, self.setting, self.model
+        examples = _count(self.task, self.file(model.source, "train"), model.source)
+        head = [] if setting.head_lr is None else ["--head-lr", f"{setting.head_lr:g}"]
+        return [
+            *(str(self.data), "--user-dir", str(USER_DIR), "--task", name, "--criterion", name),
+            *("--arch", "xling_transfer", "--pretrained", str(model.checkpoint)),
+            *("--vocabulary", str(model.vocabulary), "--source-lang", model.source, "--save-dir", str(self.checkpoints)),
+            *("--optimizer", "xling_two_rates", "--lr", f"{setting.lr:g}", *head),
+            *("--batch-size", str(setting.batch_size), "--max-epoch", str(grid.epochs)),
+            *grid.schedule_options(examples, setting.batch_size),
+            *(("--epoch-examples", str(grid.epoch_examples)) if grid.epoch_examples else ()),
+            *(("--files", model.files) if model.files else ()),
+            *("--best-checkpoint-metric", labelled.metric, "--maximize-best-checkpoint-metric"),
+            *(() if self.epochs else ("--no-epoch-checkpoints",)),
+            *("--seed", str(model.run.seed), "--num-workers", "0", "--log-format", "simple", "--log-interval", "100"),
+            *grid.options,
+            *self.extra,
+        ]
+
+    @property
+    def command(self) -> str:
+        """The command, as it can be pasted."""
+        return shlex.join(["fairseq-train", *self.arguments])
+
+    @cached_property
+    def inputs(self) -> dict[str, object]:
+        """What the result depends on: the command, and hashes of the files."""
+        model = self.model
+        files = [model.checkpoint, model.vocabulary / "manifest.json"]
+        files += [self.file(model.source, "train"), self.file(model.source, "dev")]
+        files.append(self.file(model.target, model.test_split))
+        hashes = {str(path): _hash(path, path.stat().st_mtime_ns) if path.is_file() else None for path in files}
+        return {"command": self.command, "test_split": model.test_split, "epochs": self.epochs, "files": hashes}
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the results are there and were made from the present inputs."""
+        return (self.folder / "results.jsonl").is_file() and self._same_inputs()
+
+    def _same_inputs(self) -> bool:
+        path = self.folder / "inputs.json"
+        return path.is_file() and json.loads(path.read_text(encoding="utf-8")) == json.loads(json.dumps(self.inputs))
+
+    def prepare(self) -> None:
+        """Empty the folder if it holds something made from other inputs; note the present ones."""
+        if self.folder.exists() and not self._same_inputs():
+            for name in ("checkpoints", "predictions"):
+                shutil.rmtree(self.folder / name, ignore_errors=True)
+            (self.folder / "results.jsonl").unlink(missing_ok=True)
+            (self.folder / "log.txt").unlink(missing_ok=True)
+        with atomic_write(self.folder / "inputs.json") as out:
+            json.dump(self.inputs, out, indent=1)
+
+    def job(self) -> Job:
+        """Fine-tuning and evaluation, in a process of its own."""
+        return Job(f"{self.task} {self.setting.name}", run_attempt, (self,), self.folder / "log.txt")
+
+
+@cache
+def _count(task: str, path: Path, language: str) -> int:
+    return len(TASKS[task][0].read(path, language))
+
+
+@cache
+def _hash(path: Path, changed: int) -> str:
+    return sha256_of_file(path)
+
+
+def run_attempt(attempt: Attempt) -> None:
+    """Fine-tune, then evaluate on the source's dev and test and on the target."""
+    attempt.prepare()
+    print(attempt.command, flush=True)
+    train(attempt.arguments)
+    evaluate(attempt)
+    if not attempt.epochs:
+        (attempt.checkpoints / "checkpoint_last.pt").unlink(missing_ok=True)
+
+
+def train(arguments: Sequence[str]) -> None:
+    """fairseq-train in this process."""
+    from fairseq import checkpoint_utils, options
+    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+    from fairseq_cli.train import main
+
+    vars(checkpoint_utils.save_checkpoint).pop("best", None)  # fairseq keeps it on the function
+    parser = options.get_training_parser()
+    main(convert_namespace_to_omegaconf(options.parse_args_and_arch(parser, list(arguments))))
+
+
+def evaluate(attempt: Attempt) -> None:
+    """Write results and predictions of the epoch that is best on the source's dev."""
+    model, folder = attempt.model, attempt.folder
+    results: list[Result] = []
+    finetuned = FineTuned.load(best_checkpoint(attempt), attempt.data, model.vocabulary, model.files)
+    for language, split in wanted_splits(attempt):
+        evaluation = finetuned.evaluate(language, split)
+        print(evaluation.report)
+        results += results_of(evaluation, model.run, attempt.task, setting=attempt.setting.name)
+        if language == model.target:
+            write_predictions(evaluation, finetuned, folder / "predictions")
+    temporary = folder / "results.partial.jsonl"
+    temporary.unlink(missing_ok=True)
+    append_results(temporary, results)
+    os.replace(temporary, folder / "results.jsonl")
+
+
+def wanted_splits(attempt: Attempt) -> list[tuple[str, str]]:
+    """Source dev, source test where there is one, and the target."""
+    model = attempt.model
+    wanted = [(model.source, "dev"), (model.target, model.test_split)]
+    if model.test_split != "dev":
+        try:
+            attempt.file(model.source, model.test_split)
+            wanted.insert(1, (model.source, model.test_split))
+        except InputError as error:
+            print(f"{model.source} {model.test_split} is left out: {error}")
+    return wanted
+
+
+def best_checkpoint(attempt: Attempt) -> Path:
+    """The checkpoint of the epoch that is best on dev, among all or among `Attempt.epochs`."""
+    if not attempt.epochs:
+        return attempt.checkpoints / "checkpoint_best.pt"
+    first, last = attempt.epochs
+    metric = TASKS[attempt.task][0].metric
+    reached: list[float] = []
+    for line in (attempt.checkpoints / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
+        entry = json.loads(line)
+        if entry["phase"] == "valid":
+            reached.append(entry[metric])
+    number = max(range(first, min(last, len(reached)) + 1), key=lambda epoch: (reached[epoch - 1], -epoch), default=0)
+    if not number:
+        raise InputError(f"--epochs {first}-{last}: there are {len(reached)} epochs", attempt.checkpoints)
+    return attempt.checkpoints / f"checkpoint{number}.pt"
+
+
+def summarise(attempts: Sequence[Attempt]) -> list[Result]:
+    """The lines of one task for the run's ``results.jsonl``: means of the two settings that are best on dev."""
+    labelled, model = TASKS[attempts[0].task][0], attempts[0].model
+    tables = [{result.metric: result for result in read_results(each.folder / "results.jsonl")} for each in attempts]
+    dev = [table[f"{labelled.metric}_source_dev"].value for table in tables]
+    reported = f"{labelled.metric}{'_dev' if model.test_split == 'dev' else ''}"
+    chosen = best_two([Reached(value, place) for place, value in enumerate(dev)])  # type: ignore[arg-type]
+    names = "+".join(attempts[int(place)].setting.name for _, place in chosen)
+    rule = f"mean_of_best_2_of_{len(tables)}_by_source_dev" if len(tables) > 1 else "only_setting"
+    results = []
+    for metric, first in tables[int(chosen[0].target)].items():
+        values = [table[metric].value for table in tables]
+        value = mean_of_best_two(zip(dev, values, strict=True)) if len(values) > 1 else values[0]
+        parts = parse_signature(first.signature)
+        parts.pop("setting")
+        name = metric
+        if model.test_split == "dev" and "_source" not in metric:
+            name = metric.replace("_dev", "", 1)  # of the target, dev is what is reported
+        results.append(replace(first, metric=name, value=value, signature=signature(**parts, select=rule, settings=names)))
+    assert any(result.metric == labelled.metric for result in results), reported
+    return results
+
+
+def at_chance(results: Sequence[Result]) -> str | None:
+    """A warning where the source's dev accuracy is not clearly above the best constant answer; None where it is."""
+    by_metric = {result.metric: result for result in results}
+    reached, constant = by_metric.get("accuracy_source_dev"), by_metric.get("accuracy_source_dev_majority")
+    if reached is None or constant is None:
+        return None
+    noise = 3 * math.sqrt(constant.value * (1 - constant.value) / reached.n)
+    if reached.value > constant.value + noise:
+        return None
+    return (
+        f"warning: NLI stays at chance on the source language itself: dev accuracy {reached.value:.3f}, always answering "
+        f"the same gives {constant.value:.3f} (n={reached.n}). Training did not start: try a lower --lr for the encoder, a "
+        "higher one for the head, more epochs or a larger batch; a zero-shot score of this model means nothing."
+    )
+
+
+def add_results(path: Path, results: Sequence[Result]) -> None:
+    """Append results that are not in the file yet."""
+    known = set(read_results(path)) if path.is_file() else set()
+    append_results(path, [result for result in results if result not in known])
+
+
+def data_folder(root: Path, task: str) -> Path:
+    """The folder of a task's data under `root`."""
+    found = [root / name for name in FOLDERS[task] if (root / name).is_dir()]
+    if not found:
+        raise InputError(f"no data of task {task}: expected a folder {' or '.join(FOLDERS[task])}", root)
+    return found[0]
+
+
+def show(results: Sequence[Result], stream=None) -> None:
+    """One line a task: target, chance and majority beside it, source."""
+    by_metric = {result.metric: result for result in results}
+    labelled = TASKS[results[0].task][0]
+    main = by_metric[labelled.metric]
+    parts = [f"{main.experiment} {main.pair} seed {main.seed} {main.task} {labelled.metric} {100 * main.value:.1f}"]
+    for name, label in (("", "majority"), ("_source", "source test"), ("_source_dev", "source dev")):
+        other = by_metric.get(f"{labelled.metric}{name}{'_majority' if not name else ''}")
+        if other is not None:
+            parts.append(f"{label} {100 * other.value:.1f}")
+    if main.chance is not None:
+        parts.insert(1, f"chance {100 * main.chance:.1f}")
+    print("; ".join(parts) + f" (n={main.n})", file=stream or sys.stdout)

@@ -1,0 +1,122 @@
+"""Files of hyperparameter grids (TOML): for each task, what is tried."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from fairseq_xling.formats.errors import InputError
+
+SCHEDULES = ("linear", "fixed")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One choice of hyperparameters."""
+
+    lr: float
+    batch_size: int
+    head_lr: float | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of its folder, such as ``lr2e-05_bs16``."""
+        head = "" if self.head_lr is None else f"_head{self.head_lr:g}"
+        return f"lr{self.lr:g}{head}_bs{self.batch_size}"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What is tried for one task: every combination of rates and batch sizes.
+
+    Attributes
+    ----------
+    epochs : int
+    batch_size : tuple of int
+    lr, head_lr : tuple of float
+        Learning rates; those of the head are the same where `head_lr` is empty.
+    schedule : {"linear", "fixed"}
+        Warm-up over the first `warmup` of all updates, then linear decay to 0; or fixed rates.
+    warmup : float
+    epoch_examples : int
+        Examples of an epoch; 0: all.
+    options : tuple of str
+        Further options of fairseq-train.
+    """
+
+    epochs: int
+    batch_size: tuple[int, ...]
+    lr: tuple[float, ...]
+    head_lr: tuple[float, ...] = ()
+    schedule: str = "linear"
+    warmup: float = 0.0
+    epoch_examples: int = 0
+    options: tuple[str, ...] = ()
+
+    def settings(self) -> Iterator[Setting]:
+        """All combinations."""
+        for batch_size, lr, head_lr in itertools.product(self.batch_size, self.lr, self.head_lr or (None,)):
+            yield Setting(lr, batch_size, head_lr)
+
+    def schedule_options(self, examples: int, batch_size: int) -> list[str]:
+        """Options of the schedule, for a training set of that many examples."""
+        if self.schedule == "fixed":
+            return ["--lr-scheduler", "fixed"]
+        total = -(-(self.epoch_examples or examples) // batch_size) * self.epochs
+        return [
+            *("--lr-scheduler", "polynomial_decay", "--total-num-update", str(total)),
+            *("--warmup-updates", str(round(total * self.warmup))),
+        ]
+
+
+def read_grids(path: str | os.PathLike[str]) -> dict[str, Grid]:
+    """The grids of a file, by task.
+
+    Raises
+    ------
+    InputError
+        No TOML, an unknown or missing entry, a value of another type; the file and the entry are named.
+    """
+    try:
+        tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"not a grid file: {error}", path) from None
+    grids = {}
+    for task, table in tables.items():
+        if not isinstance(table, dict):
+            raise InputError(f"expected a table [{task}]", path)
+        grids[task] = _grid(task, table, path)
+    return grids
+
+
+_POSITIVE = {"epochs": int, "batch_size": int, "lr": float, "head_lr": float}
+
+
+def _grid(task: str, table: dict, path: str | os.PathLike[str]) -> Grid:
+    known = {field.name: field for field in fields(Grid)}
+    if unknown := set(table) - set(known):
+        raise InputError(f"[{task}] has an unknown entry '{min(unknown)}'; expected {', '.join(known)}", path)
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    for name in ("epochs", "batch_size", "lr"):
+        if name not in values:
+            raise InputError(f"[{task}] lacks the entry '{name}'", path)
+    for name, kind in _POSITIVE.items():
+        many = name != "epochs"
+        numbers = values.get(name, ()) if many else (values[name],)
+        if not isinstance(numbers, tuple) or not all(_positive(number, kind) for number in numbers):
+            raise InputError(f"[{task}] {name}: expected {'a list of ' if many else ''}positive numbers", path)
+    if not values["lr"] or not values["batch_size"]:
+        raise InputError(f"[{task}]: at least one learning rate and one batch size are needed", path)
+    if values.get("schedule", "linear") not in SCHEDULES:
+        raise InputError(f"[{task}] schedule: expected one of {', '.join(SCHEDULES)}", path)
+    if not 0 <= values.get("warmup", 0) <= 1 or not all(isinstance(option, str) for option in values.get("options", ())):
+        raise InputError(f"[{task}]: expected warmup between 0 and 1, and options as a list of strings", path)
+    return Grid(**values)
+
+
+def _positive(number: object, kind: type) -> bool:
+    return isinstance(number, int if kind is int else (int, float)) and not isinstance(number, bool) and number > 0
