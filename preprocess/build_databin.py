@@ -7,6 +7,7 @@ import os
 
 from fairseq_xling.command import run_command
 from fairseq_xling.corpus.databin import DatabinOptions, build_databin, describe
+from fairseq_xling.corpus.notes import notes_of
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.formats.manifest import CASINGS, MODES
 
@@ -54,16 +55,14 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--shrink", action="store_true", help="accept fewer subwords where the text gives no more")
     parser.add_argument("--allow-unknown", action="store_true", help="accept more than 1 %% of unknown tokens")
-    parser.add_argument(
-        "--casing", choices=CASINGS, default="cased", help="what was done to the text, for the manifest"
-    )
+    parser.add_argument("--casing", choices=CASINGS, help="of the text (default: what notes.json beside it says)")
     parser.add_argument(
         "--tokenisation",
         nargs="*",
         default=[],
         type=text_argument,
         metavar="LANG=KIND",
-        help="how the text was tokenised: moses or jieba (none)",
+        help="of the text, none, moses or jieba (default: what notes.json beside it says, else none)",
     )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (%(default)s)")
     return parser.parse_args()
@@ -75,14 +74,15 @@ def main() -> None:
     text = dict(args.text)
     if len(text) < len(args.text):
         raise InputError("a language is given twice in --text")
+    casing, tokenisation = notes_of(text)
     options = DatabinOptions(
         mode=args.mode,
         bpe_size=args.bpe_size,
         coverage=args.character_coverage,
         shrink=args.shrink,
         allow_unknown=args.allow_unknown,
-        casing=args.casing,
-        tokenisation=dict(args.tokenisation),
+        casing=args.casing or casing,
+        tokenisation={**tokenisation, **dict(args.tokenisation)},
     )
     print(describe(build_databin(args.out, text, options, args.workers)))
 

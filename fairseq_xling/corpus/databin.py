@@ -66,7 +66,11 @@ class DatabinOptions:
 
 
 def build_databin(
-    out: str | os.PathLike[str], text: Mapping[str, str | os.PathLike[str]], options: DatabinOptions, workers: int = 1
+    out: str | os.PathLike[str],
+    text: Mapping[str, str | os.PathLike[str]],
+    options: DatabinOptions,
+    workers: int = 1,
+    history: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Build the data-bin `out`; what is done already is kept, and an interrupted build goes on.
 
@@ -80,6 +84,8 @@ def build_databin(
         Vocabulary and thresholds.
     workers : int
         Processes; the result does not depend on their number, and nothing is drawn at random.
+    history : mapping, optional
+        How the text came about (experiment, code-switching rates ...), for the manifest.
 
     Returns
     -------
@@ -93,7 +99,11 @@ def build_databin(
     """
     target = Path(out)
     files = {lang: _find_splits(prefix, lang) for lang, prefix in text.items()}
-    settings = {"options": {**asdict(options), "tokenisation": dict(options.tokenisation)}, "inputs": _describe(files)}
+    settings = {
+        "options": {**asdict(options), "tokenisation": dict(options.tokenisation)},
+        "inputs": _describe(files),
+        "history": dict(history or {}),
+    }
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         return _already_there(target, settings)
     partial = target.with_name(target.name + ".partial")
@@ -131,7 +141,7 @@ def _already_there(target: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     if not (target / NAME).is_file():
         raise InputError("the output is there already and is not a data-bin; give another name or remove it", target)
     manifest = read_manifest(target)
-    for key in ("options", "inputs"):
+    for key in ("options", "inputs", "history"):
         if manifest.get(key) != settings[key]:
             raise InputError(f"a data-bin with other {key} is there already; give another name or remove it", target)
     print(f"{target}: done already, with the same text and options", file=sys.stderr)

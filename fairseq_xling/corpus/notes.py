@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,3 +41,23 @@ def write_notes(folder: Path, casing: str, tokenisation: Mapping[str, str]) -> N
     with atomic_write(folder / NAME) as out:
         json.dump(notes, out, indent=1)
         out.write("\n")
+
+
+def notes_of(text: Mapping[str, str | os.PathLike[str]]) -> tuple[str, dict[str, str]]:
+    """Casing, and tokenisation by language, of the texts with the given prefixes.
+
+    Raises
+    ------
+    InputError
+        The texts differ in casing.
+    """
+    casings: dict[str, str] = {}
+    tokenisation: dict[str, str] = {}
+    for lang, prefix in text.items():
+        notes = read_notes(Path(prefix).parent)
+        casings[lang] = notes["casing"]
+        tokenisation[lang] = notes["tokenisation"].get(lang, "none")
+    if len(set(casings.values())) > 1:
+        found = ", ".join(f"{lang} {casing}" for lang, casing in casings.items())
+        raise InputError(f"the texts differ in casing ({found}); prepare them in the same way")
+    return next(iter(casings.values()), "cased"), tokenisation

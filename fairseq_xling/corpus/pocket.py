@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -117,10 +117,10 @@ class Pocket:
                 ("news", self.source / f"ntrex/{lang}.txt", read_lines),
             ]
             present = [entry for entry in sources if self._need(entry[1])]
-            with tempfile.TemporaryDirectory(dir=_made(self.out)) as folder:
+            with _scratch(self.out / ".raw") as folder:
                 raw = {}
                 for domain, path, read in present:
-                    raw[domain] = Path(folder) / f"{domain}.txt"
+                    raw[domain] = folder / f"{domain}.txt"
                     raw[domain].write_text("\n".join(read(path)) + "\n", encoding="utf-8")
                 for domain, file in raw.items():
                     self._text(domain, lang, file)
@@ -252,9 +252,15 @@ class Pocket:
                     self._write(f"tatoeba/{path.name}", partial(_copy_text, path))
 
 
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """A folder for this block only; one left by an interrupted run is cleared."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
 
 
 def _bible(path: Path) -> Iterator[str]:

@@ -1,0 +1,96 @@
+"""From the downloads of `get_data.sh` to prepared text and dictionaries, as far as a condition needs them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fairseq_xling.corpus.conditions import CONDITIONS
+from fairseq_xling.corpus.lines import LineStep
+from fairseq_xling.corpus.panlex import read_panlex
+from fairseq_xling.corpus.progress import text_progress
+from fairseq_xling.corpus.steps import count_sentences, prepare_text, sample
+from fairseq_xling.corpus.wikipedia import extract
+from fairseq_xling.corpus.words import tokenisation_of
+from fairseq_xling.formats.dictionary import write_weighted
+from fairseq_xling.formats.errors import InputError
+from fairseq_xling.formats.text import find_text
+
+HELD_OUT = 5000
+"""Sentences of each of valid and test."""
+PANLEX = {"en": "eng-000", "fr": "fra-000", "de": "deu-000", "ru": "rus-000", "zh": "cmn-000"}
+
+
+def prepare_languages(
+    raw: Path, folder: Path, languages: list[str], condition: str, casing: str, seed: int, workers: int
+) -> None:
+    """Make what is missing in `folder` for a condition.
+
+    Parameters
+    ----------
+    raw : Path
+        Holds `wiki/<lang>wiki-*.xml*`, `cc100/<lang>.txt.xz`, `panlex/db.sqlite`.
+    folder : Path
+        Gets `text/wiki`, for wiki_cc `text/cc`, for extra_anchors `dictionaries/`; plain text of the dumps in `raw/`.
+    languages : list of str
+        Source and target.
+
+    Raises
+    ------
+    InputError
+        A download is missing; its path is named.
+    """
+    for lang in languages:
+        prepare_wikipedia(raw, folder, lang, casing, seed, workers)
+    needs = CONDITIONS[condition]
+    if needs.other_domain:
+        prepare_web(raw, folder, languages[1], casing, seed, workers)
+    if needs.switch:
+        prepare_dictionary(raw, folder, *languages)
+
+
+def prepare_wikipedia(raw: Path, folder: Path, lang: str, casing: str, seed: int, workers: int) -> None:
+    """`text/wiki/<lang>.*` out of the dump."""
+    prefix, plain = folder / "text" / "wiki" / lang, folder / "raw" / "wiki" / f"{lang}.txt"
+    if find_text(prefix, "train"):
+        return
+    if not plain.is_file():
+        dumps = sorted((raw / "wiki").glob(f"{lang}wiki-*.xml*"))
+        if not dumps:
+            raise InputError(f"no dump of the {lang} Wikipedia; run preprocess/get_data.sh", raw / "wiki")
+        with text_progress(f"extract {lang}", dumps[:1]) as bar:
+            extract(dumps[0], plain, lang, workers, progress=bar.update)
+    _prepare(plain, prefix, casing, seed, workers)
+
+
+def prepare_web(raw: Path, folder: Path, lang: str, casing: str, seed: int, workers: int) -> None:
+    """`text/cc/<lang>.*`: as many sentences of CC-100 as the Wikipedia of the language has."""
+    prefix, plain = folder / "text" / "cc" / lang, folder / "raw" / "cc" / f"{lang}.txt"
+    if find_text(prefix, "train"):
+        return
+    if not plain.is_file():
+        source = raw / "cc100" / f"{lang}.txt.xz"
+        if not source.is_file():
+            raise InputError("no such file; run preprocess/get_data.sh", source)
+        count = count_sentences(folder / "raw" / "wiki" / f"{lang}.txt")
+        with text_progress(f"sample {lang}", [source]) as bar:
+            sample(source, plain, LineStep(lang, split=True), count, seed, workers, bar.update)
+    _prepare(plain, prefix, casing, seed, workers)
+
+
+def _prepare(plain: Path, prefix: Path, casing: str, seed: int, workers: int) -> None:
+    lang = prefix.name
+    step = LineStep(lang, tokenisation_of(lang), casing)
+    held_out = min(HELD_OUT, count_sentences(plain) // 20)
+    with text_progress(f"tokenise {lang}", [plain]) as bar:
+        prepare_text([plain], prefix, step, held_out, held_out, seed, workers, bar.update)
+
+
+def prepare_dictionary(raw: Path, folder: Path, source: str, target: str) -> None:
+    """`dictionaries/<source>-<target>.weighted.tsv` out of PanLex Lite."""
+    path = folder / "dictionaries" / f"{source}-{target}.weighted.tsv"
+    if path.is_file():
+        return
+    unknown = [lang for lang in (source, target) if lang not in PANLEX]
+    if unknown:
+        raise InputError(f"no PanLex variety known for {unknown[0]}; make the file with make_dictionary.py", path)
+    write_weighted(path, read_panlex(raw / "panlex" / "db.sqlite", [PANLEX[source]], [PANLEX[target]]))
