@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import pickle
-import zipfile
 from collections.abc import Mapping
 from os import PathLike
 from typing import Any
@@ -66,8 +65,11 @@ def read_state(path: str | PathLike[str]) -> dict[str, Any]:
         raise InputError("no such checkpoint", path) from None
     except pickle.UnpicklingError as error:
         raise InputError(f"not a plain checkpoint, refused: {_first_reason(error)}", path) from None
-    except (RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise InputError(f"truncated or not a checkpoint ({str(error).splitlines()[0][:120]})", path) from None
+    except OSError:
+        raise
+    except Exception as error:  # torch's unpickler meets broken bytes with whatever error comes first
+        reason = str(error).partition("\n")[0][:120] or type(error).__name__
+        raise InputError(f"truncated or not a checkpoint ({reason})", path) from None
     _check_state(state, path)
     return state
 
@@ -76,7 +78,7 @@ def _first_reason(error: Exception) -> str:
     for line in str(error).splitlines():
         if "Unsupported" in line or "GLOBAL" in line:
             return line.strip()[:200]
-    return str(error).splitlines()[0][:200]
+    return str(error).partition("\n")[0][:200]
 
 
 def _check_state(state: Any, path: str | PathLike[str]) -> None:
@@ -92,7 +94,9 @@ def _check_state(state: Any, path: str | PathLike[str]) -> None:
         section = state["cfg"].get(part)
         name = section.get("_name") if isinstance(section, Mapping) else None
         if not isinstance(name, str) or not (name.startswith(OWN) or name in allowed):
-            raise InputError(f"the checkpoint names the {part} {str(name)[:80]!r}, which is not one that may be loaded", path)
+            raise InputError(
+                f"the checkpoint names the {part} {str(name)[:80]!r}, which is not one that may be loaded", path
+            )
 
 
 def _plain(value: Any, path: str | PathLike[str]) -> Any:
@@ -109,7 +113,9 @@ def _plain(value: Any, path: str | PathLike[str]) -> Any:
         return value
     if isinstance(value, str):
         if "${" in value:  # OmegaConf would resolve it: environment variables, other values
-            raise InputError("the checkpoint's configuration holds a reference (${...}); plain values were expected", path)
+            raise InputError(
+                "the checkpoint's configuration holds a reference (${...}); plain values were expected", path
+            )
         return value
     raise InputError(f"the checkpoint's configuration holds a {type(value).__name__}; plain values were expected", path)
 
