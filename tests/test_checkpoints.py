@@ -148,7 +148,7 @@ def test_truncated_anywhere_and_missing(trained, tmp_path):
     for cut in (1, 100, len(whole) // 2, len(whole) - 1):
         path = tmp_path / "cut.pt"
         path.write_bytes(whole[:cut])
-        with pytest.raises(InputError, match="truncated or not a checkpoint|refused"):
+        with pytest.raises(InputError, match=r"truncated or not a checkpoint|refused"):
             read_state(path)
     with pytest.raises(InputError, match="no such checkpoint"):
         read_state(tmp_path / "none.pt")
