@@ -6,7 +6,7 @@ SHELL := bash
 .PHONY: help setup demo demo-seeds test lint bench doctor wheelhouse clean
 
 PY := .venv/bin/python
-CODE := fairseq_xling preprocess eval benchmarks
+CODE := $(sort $(dir $(wildcard fairseq_xling/*.py preprocess/*.py eval/*.py benchmarks/*.py)))
 TESTS :=
 WHEELHOUSE :=
 
@@ -36,9 +36,9 @@ test:
 
 lint:
 	@bash environment/install.sh --dev
-	$(PY) -m ruff check .
-	$(PY) -m ruff format --check .
-	$(PY) -m mypy $(CODE)
+	@status=0; for check in 'ruff check .' 'ruff format --check .' 'mypy $(CODE)'; do \
+		echo "$(PY) -m $$check"; $(PY) -m $$check || status=1; \
+	done; exit $$status
 
 bench: setup
 	@if [ -e benchmarks/run.py ]; then exec $(PY) benchmarks/run.py; fi; \
