@@ -59,4 +59,4 @@ def test_sides_of_unequal_length_are_refused():
 @pytest.mark.parametrize("debiased", [False, True])
 def test_cka_of_each_layer(debiased):
     x, y = RNG.normal(size=(3, 30, 6)), RNG.normal(size=(3, 30, 4))
-    assert cka_by_layer(x, y, debiased) == pytest.approx([linear_cka(x[i], y[i], debiased) for i in range(3)])
+    assert cka_by_layer(x, y, debiased=debiased) == pytest.approx([linear_cka(x[i], y[i], debiased) for i in range(3)])
