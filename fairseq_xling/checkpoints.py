@@ -59,7 +59,7 @@ def load_checkpoint(
 def read_state(path: str | PathLike[str]) -> dict[str, Any]:
     """The checked content of a checkpoint, tensors on the CPU; errors as in `load_checkpoint`."""
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals([argparse.Namespace]):  # fairseq's form of options without a dataclass
             state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise InputError("no such checkpoint", path) from None
@@ -100,13 +100,11 @@ def _check_state(state: Any, path: str | PathLike[str]) -> None:
 
 
 def _plain(value: Any, path: str | PathLike[str]) -> Any:
-    """A copy of a configuration without the legacy namespace that fairseq leaves in it."""
-    if isinstance(value, dict):
-        return {
-            key: _plain(item, path)
-            for key, item in value.items()
-            if isinstance(key, str) and not isinstance(item, argparse.Namespace)
-        }
+    """A copy of a configuration, namespaces as mappings; an error where it holds anything but plain values."""
+    if isinstance(value, argparse.Namespace):
+        value = vars(value)
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: _plain(item, path) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item, path) for item in value]
     if value is None or isinstance(value, (bool, int, float)):

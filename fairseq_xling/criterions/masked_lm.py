@@ -1,19 +1,24 @@
 """Cross-entropy of the masked tokens, logged for each language by itself."""
 
-from __future__ import annotations
-
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from fairseq import utils
 from fairseq.criterions import FairseqCriterion, register_criterion
+from fairseq.dataclass import FairseqDataclass
 from fairseq.logging import metrics
 from torch import Tensor, nn
 
 
-@register_criterion("xling_masked_lm")
+@dataclass
+class XlingMaskedLMCriterionConfig(FairseqDataclass):
+    """No options; with a dataclass the checkpoint holds plain values instead of a namespace."""
+
+
+@register_criterion("xling_masked_lm", dataclass=XlingMaskedLMCriterionConfig)
 class XlingMaskedLMCriterion(FairseqCriterion):
     """Masked LM loss (paper, section 2).
 

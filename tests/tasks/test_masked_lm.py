@@ -6,6 +6,8 @@ import logging
 import re
 import socket
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ import torch
 from fairseq_xling.data.masked_lm_dataset import BatchMasker
 from fairseq_xling.formats.errors import InputError
 
-from .pretraining import assert_equal_states, command, load, run, train, write_data
+from .pretraining import ROOT, assert_equal_states, command, load, run, train, write_data
 
 
 @pytest.fixture(scope="module")
@@ -252,3 +254,19 @@ def test_damaged_files_give_one_line_and_a_failure(tmp_path, damage, says):
     assert result.returncode != 0
     assert "Traceback" not in result.stderr
     assert re.search(says, result.stderr.strip().splitlines()[-1]), result.stderr
+
+
+def test_fairseq_validate_reads_the_checkpoint(shared, tmp_path):
+    state = train(shared, tmp_path / "run", "--max-update", 3, "--separate", "1-2")
+    program = Path(sys.executable).with_name("fairseq-validate")
+    arguments = [shared, "--user-dir", ROOT / "fairseq_xling", "--task", "xling_masked_lm", "--batch-size", 4]
+    arguments += ["--path", tmp_path / "run" / "checkpoint_last.pt", "--valid-subset", "valid", "--cpu"]
+    result = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, timeout=200, check=False)
+    assert result.returncode == 0, result.stderr
+    lines = [json.loads(x) for x in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    trained = next(line for line in reversed(lines) if line["phase"] == "valid")
+    for language in ("en", "fr"):
+        found = re.search(rf"nats_{language} ([\d.]+)", result.stdout + result.stderr)
+        assert found is not None
+        assert float(found[1]) == pytest.approx(trained[f"nats_{language}"], abs=0.002)
+    assert state["cfg"]["criterion"]["_name"] == "xling_masked_lm"
