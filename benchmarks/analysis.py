@@ -1,20 +1,22 @@
 """Speed of `fairseq_xling.analysis` against the usual ways of computing the same, in one run on the same data.
 
 Each line of the table is checked for equal answers before its ratio is printed. Ratios of one run can be compared
-on a busy machine, seconds of different runs cannot. The data are made from a seed: clustered vectors of different
+on a busy machine (those of CPU seconds best), seconds of different runs cannot. The data are made from a seed: clustered vectors of different
 spread with a common offset, so that there are hubs, as in word vectors.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import resource
 import time
 from collections.abc import Callable
 from datetime import date
 from importlib.util import find_spec
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -43,10 +45,10 @@ def main() -> None:
     for part in options.parts.split(","):
         rows += {"csls": csls_rows, "cka": cka_rows, "trees": tree_rows}[part](options)
     print(f"{date.today()}, {torch.get_num_threads()} threads, torch {torch.__version__}\n")
-    print("| task | way | seconds | ratio to ours | answers |\n|---|---|---|---|---|")
+    print("| task | way | seconds | CPU seconds | times ours | times ours, CPU | answers |\n" + "|---" * 7 + "|")
     for row in rows:
-        ratio = f"{row['ratio']:.2f}" if row["ratio"] is not None else ""
-        print(f"| {row['task']} | {row['way']} | {row['seconds']:.3g} | {ratio} | {row['answers']} |")
+        cells = [row["task"], row["way"], row["seconds"], row["cpu_seconds"], row["ratio"], row["cpu_ratio"]]
+        print("|", " | ".join("" if cell is None else str(cell) for cell in [*cells, row["answers"]]), "|")
     print("\n" + json.dumps(rows))
 
 
@@ -54,16 +56,15 @@ def csls_rows(options: argparse.Namespace) -> list[dict[str, Any]]:
     """The nearest row of Y by CSLS for each row of X: one pass, MUSE's three passes, and those with faiss for two."""
     X, Y = vectors(options.rows, options.columns, options.seed)
     task = f"CSLS nearest neighbour, {len(X)} x {len(Y)} x {X.shape[1]}"
-    _largest_memory()
-    before = _largest_memory()
-    seconds, ours = timed(lambda: nearest_neighbors(X, Y, k=10, progress=True))
-    memory = _largest_memory() - before
-    rows = [_row(task, "nearest_neighbors", seconds, None, f"{memory / 2**30:.2f} GiB besides the input")]
+    before = memory(reset_peak=True)
+    seconds, ours = timed(nearest_neighbors, X, Y, k=10, progress=True)
+    more = (memory() - before) / 2**30
+    rows = [_row(task, "nearest_neighbors", seconds, None, f"{more:.2f} GiB besides the input")]
     ways = {"MUSE, blocked": near_mean_blocked}
     if find_spec("faiss"):
         ways["MUSE, faiss"] = near_mean_faiss
     for way, near_mean in ways.items():
-        other, (best, scores) = timed(lambda near_mean=near_mean: muse_csls(X, Y, 10, near_mean))
+        other, (best, scores) = timed(muse_csls, X, Y, 10, near_mean)
         differ = ours.indices[:, 0] != best
         gap = float((ours.scores[:, 0] - scores).abs().max())
         if gap > 1e-4:
@@ -112,8 +113,8 @@ def cka_rows(options: argparse.Namespace) -> list[dict[str, Any]]:
     rows = []
     for debiased, gram in ((False, gram_cka), (True, gram_debiased_cka)):
         task = f"{'debiased ' * debiased}linear CKA, {len(X)} x 768"
-        seconds, ours = timed(lambda debiased=debiased: streaming_cka(X, Y, debiased))
-        other, value = timed(lambda gram=gram: gram(X, Y))
+        seconds, ours = timed(streaming_cka, X, Y, debiased)
+        other, value = timed(gram, X, Y)
         if abs(ours - value) > 1e-9:
             raise AssertionError(f"CKA {ours} against {value}")
         rows.append(_row(task, "StreamingCKA, batches of 256", seconds, None, f"{ours:.6f}"))
@@ -154,9 +155,9 @@ def tree_rows(options: argparse.Namespace) -> list[dict[str, Any]]:
     rows, generator = [], np.random.default_rng(options.seed)
     for name, gap in (("peaked scores (+4 on a tree)", 4.0), ("peaked scores (+2.5)", 2.5), ("random scores", 0.0)):
         sentences = [tree_scores(generator, 25, gap) for _ in range(options.sentences)]
-        seconds, _ = timed(lambda sentences=sentences: maximum_spanning_trees(sentences))
+        seconds, _ = timed(maximum_spanning_trees, sentences)
         greedy = np.mean([is_tree(scores.argmax(axis=1)[1:]) for scores in sentences])
-        answers = f"{len(sentences) / seconds:.0f} sentences/s; {greedy:.0%} have a tree of best heads"
+        answers = f"{len(sentences) / seconds.cpu:.0f} sentences/s; {greedy:.0%} have a tree of best heads"
         rows.append(_row(f"{len(sentences)} trees of 25 words", name, seconds, None, answers))
     return rows
 
@@ -182,19 +183,40 @@ def vectors(n: int, d: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     return X, Y
 
 
-def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    """Wall-clock seconds of `work`, and its result."""
-    start = time.perf_counter()
-    result = work()
-    return time.perf_counter() - start, result
+class Seconds(NamedTuple):
+    """Time by the clock, and time of all threads on a processor: the second says more where others compute too."""
+
+    wall: float
+    cpu: float
 
 
-def _row(task: str, way: str, seconds: float, ours: float | None, answers: str) -> dict[str, Any]:
-    ratio = None if ours is None else round(seconds / ours, 3)
-    return {"task": task, "way": way, "seconds": round(seconds, 4), "ratio": ratio, "answers": answers}
+def timed(work: Callable[..., Any], *arguments: Any, **options: Any) -> tuple[Seconds, Any]:
+    """How long a call takes, and its result."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    result = work(*arguments, **options)
+    return Seconds(time.perf_counter() - wall, time.process_time() - cpu), result
 
 
-def _largest_memory() -> int:
+def _row(task: str, way: str, seconds: Seconds, ours: Seconds | None, answers: str) -> dict[str, Any]:
+    return {
+        "task": task,
+        "way": way,
+        "seconds": round(seconds.wall, 3),
+        "cpu_seconds": round(seconds.cpu, 3),
+        "ratio": None if ours is None else round(seconds.wall / ours.wall, 2),
+        "cpu_ratio": None if ours is None else round(seconds.cpu / ours.cpu, 2),
+        "answers": answers,
+    }
+
+
+def memory(reset_peak: bool = False) -> int:
+    """Largest memory of this process in bytes, since the last reset where Linux allows one."""
+    if reset_peak:
+        with contextlib.suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")
+    with contextlib.suppress(OSError):
+        status = Path("/proc/self/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 

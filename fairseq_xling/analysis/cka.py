@@ -6,8 +6,9 @@ The debiased form (Song et al. 2012; Nguyen, Raghu & Kornblith 2021) replaces HS
 
 For linear kernels K = X X', with squared lengths a of the rows of X and b of those of Y, every term is a sum over
 samples: tr(K L) = |X'Y|^2 - a'b;  K1 = X s - a with s the sum of the rows of X;  and so with t the sum of Y's rows
-1'K L1 = s'(X'Y)t - s'(X'b) - (Y'a)'t + a'b.  So d x d sums are enough and no n x n matrix is needed. Nguyen et al.
-average this estimator over minibatches; here it is that of all samples together, whatever the batches.
+1'K L1 = s'(X'Y)t - s'(X'b) - (Y'a)'t + a'b.  So d x d sums are enough and no n x n matrix is needed; the factor
+1 / (n (n-3)) cancels in CKA. Nguyen et al. average this estimator over minibatches; here it is that of all samples
+together, whatever the batches.
 """
 
 from __future__ import annotations

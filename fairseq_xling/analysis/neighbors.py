@@ -13,6 +13,7 @@ that could still win, which are known: 2 min(t_i, c_j) - r_j must exceed the bes
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -135,13 +136,16 @@ class _Search:
         best.values -= near_x.values.mean(dim=1, keepdim=True)
         return best
 
-    def _tiles(self, target: Tensor, queries: Tensor | None = None):
+    def _tiles(
+        self, target: Tensor, queries: Tensor | None = None, quiet: bool = False
+    ) -> Iterator[tuple[int, int, Tensor]]:
         """Cosines of `target` with the queries (all rows by default), as (first row, first column, tile).
 
-        The tile's memory is used again for the next one."""
+        The tile's memory is used again for the next one.
+        """
         count = self.n if queries is None else len(queries)
         buffer = torch.empty(_TILE * _TILE, device=self.device)
-        for first_row in tqdm(range(0, count, _TILE), unit="block", disable=not self.progress, leave=False):
+        for first_row in self._bar(range(0, count, _TILE), quiet):
             rows = slice(first_row, min(first_row + _TILE, count))
             some = self.source[rows if queries is None else queries[rows]]
             some = unit_rows(some.double().clone()).float()
@@ -149,6 +153,9 @@ class _Search:
                 other = target[first_column : first_column + _TILE]
                 tile = buffer[: len(some) * len(other)].view(len(some), len(other))
                 yield first_row, first_column, torch.mm(some, other.T, out=tile)
+
+    def _bar(self, blocks: range, quiet: bool = False) -> Iterable[int]:
+        return tqdm(blocks, desc="neighbours", unit="block", disable=quiet or not self.progress, leave=False)
 
     def _settle(self, best: RunningTopK, last_x: Tensor, last_y: Tensor, radius_y: Tensor) -> None:
         """Compare queries whose candidates may be beaten with the columns that could beat them."""
@@ -161,7 +168,7 @@ class _Search:
         order = limit.argsort()
         open_, limit = open_[order], limit[order]
         radius, columns = radius_y.sort()
-        for start in tqdm(range(0, len(open_), _TILE), unit="block", disable=not self.progress, leave=False):
+        for start in self._bar(range(0, len(open_), _TILE)):
             queries = open_[start : start + _TILE]
             highest = limit[min(start + _TILE, len(open_)) - 1]
             lowest = worst[queries].min()
@@ -174,7 +181,7 @@ class _Search:
         found = RunningTopK(len(queries), best.values.shape[1], self.device)
         for start in range(0, len(columns), _TILE):
             some = columns[start : start + _TILE]
-            for first_row, _, scores in self._tiles(self.target[some], queries):
+            for first_row, _, scores in self._tiles(self.target[some], queries, quiet=True):
                 scores.mul_(2).sub_(radius[start : start + len(some)])
                 found.update(scores, first_row, start)
         partners = torch.where(found.indices >= 0, columns[found.indices.clamp_min(0)], -1)

@@ -60,14 +60,18 @@ class RunningTopK:
         """Take in single scores: three vectors of one length; no pair twice, nor one that was seen before."""
         if not len(keys):
             return
-        keys, order = keys.sort(stable=True)
-        touched, counts = torch.unique_consecutive(keys, return_counts=True)
+        order = values.argsort(descending=True)
+        order = order[keys[order].argsort(stable=True)]
+        touched, counts = torch.unique_consecutive(keys[order], return_counts=True)
         group = torch.arange(len(touched), device=keys.device).repeat_interleave(counts)
-        place = torch.arange(len(keys), device=keys.device) - (counts.cumsum(0) - counts)[group]
-        new_values = self.values.new_full((len(touched), int(counts.max())), -torch.inf)
+        rank = torch.arange(len(keys), device=keys.device) - (counts.cumsum(0) - counts)[group]
+        # one key may have very many: no more of them than can count, or the table below grows without bound
+        kept = rank < self.values.shape[1]
+        order, group, rank = order[kept], group[kept], rank[kept]
+        new_values = self.values.new_full((len(touched), int(rank.max()) + 1), -torch.inf)
         new_partners = self.indices.new_full(new_values.shape, -1)
-        new_values[group, place] = values[order]
-        new_partners[group, place] = partners[order]
+        new_values[group, rank] = values[order]
+        new_partners[group, rank] = partners[order]
         self.merge(touched, new_values, new_partners)
 
     def merge(self, keys: Tensor | slice, values: Tensor, partners: Tensor) -> None:

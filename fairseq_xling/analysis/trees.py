@@ -43,7 +43,9 @@ def maximum_spanning_tree(scores: Scores) -> Scores:
     return heads
 
 
-def maximum_spanning_trees(scores: Scores | Sequence[Scores], lengths: Sequence[int] | None = None):
+def maximum_spanning_trees(
+    scores: Scores | Sequence[Scores], lengths: Sequence[int] | None = None
+) -> list[Scores] | Scores:
     """`maximum_spanning_tree` of several sentences.
 
     Parameters

@@ -143,3 +143,13 @@ def test_running_top_k_is_the_top_k(keys, columns):
     expected = (scores.T if keys else scores).topk(5, dim=1)
     assert torch.equal(best.values, expected.values)
     assert torch.equal(best.indices, expected.indices)
+
+
+def test_one_key_with_very_many_partners_needs_no_table_of_all_keys_by_all_partners():
+    n = 100_000
+    best = RunningTopK(n, 2, torch.device("cpu"))
+    keys = torch.cat([torch.zeros(n, dtype=torch.int64), torch.arange(1, n)])
+    values = torch.arange(2 * n - 1).float()
+    best.add(keys, torch.arange(2 * n - 1), values)
+    assert best.indices[0].tolist() == [n - 1, n - 2]
+    assert best.indices[n - 1].tolist() == [2 * n - 2, -1]
