@@ -153,6 +153,8 @@ def _open_partial(partial: Path, settings: Mapping[str, Any]) -> None:
     note = partial / "settings.json"
     if partial.exists() and (not note.is_file() or json.loads(note.read_text(encoding="utf-8")) != settings):
         shutil.rmtree(partial)
+    for half in partial.rglob(".*.tmp"):
+        half.unlink()
     if not partial.exists():
         with atomic_write(note) as out:
             json.dump(settings, out)

@@ -6,7 +6,7 @@ those of its space-separated words in turn, so each different word needs Sentenc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import chain, pairwise
 
@@ -21,6 +21,14 @@ _CACHED_WORD = 200  # bytes; longer words hardly ever come back
 def symbol_of(piece: str, lang: str, mode: str) -> str:
     """The dictionary symbol of a subword: `<lang>:<subword>` where the vocabulary mode is prefixed."""
     return f"{lang}:{piece}" if mode == "prefixed" else piece
+
+
+def symbols_of(pieces: Iterable[str], lang: str, mode: str) -> list[str]:
+    """The dictionary symbols of the subwords of a text, as fairseq reads them from a line.
+
+    (What BPE does not know stands as it is and may hold U+0085, which counts as a space there.)
+    """
+    return " ".join(symbol_of(piece, lang, mode) for piece in pieces).split()
 
 
 def plain_pieces(processor: sentencepiece.SentencePieceProcessor) -> list[str]:
@@ -76,9 +84,9 @@ class WordEncoder:
         self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
         self._index, self._lang, self._mode, self._room = index, lang, mode, room
         self.dtype = id_dtype(max(index.values(), default=0) + 2)
-        pieces = (self._processor.id_to_piece(i) for i in range(self._processor.get_piece_size()))
-        self._table = np.array([index.get(symbol_of(piece, lang, mode), UNK) for piece in pieces], dtype=self.dtype)
-        self._unknown = self._processor.unk_id()
+        names = [self._processor.id_to_piece(i) for i in range(self._processor.get_piece_size())]
+        self._table = np.array([index.get(symbol_of(name, lang, mode), UNK) for name in names], dtype=self.dtype)
+        self._odd = [i for i, name in enumerate(names) if i == self._processor.unk_id() or name.split() != [name]]
         self._end = {b"\n": np.array([EOS], dtype=self.dtype).tobytes()}
         self._newer: dict[bytes, bytes] = dict(self._end)
         self._older: dict[bytes, bytes] = {}
@@ -109,12 +117,12 @@ class WordEncoder:
         flat = np.fromiter(chain.from_iterable(rows), dtype=np.int64)
         ids = self._table[flat].tobytes()
         result = [ids[start:end] for start, end in pairwise([0, *ends.tolist()])]
-        for number, row in enumerate(rows) if (flat == self._unknown).any() else ():
-            if self._unknown in row:
-                result[number] = self._by_pieces(words[number])
+        odd = np.flatnonzero(np.isin(flat, self._odd))
+        for number in np.unique(np.searchsorted(ends, odd * np.dtype(self.dtype).itemsize, side="right")).tolist():
+            result[number] = self._by_pieces(words[number])
         return result
 
     def _by_pieces(self, word: bytes) -> bytes:
         pieces: list[str] = self._processor.encode(word, out_type=str)
-        ids = [self._index.get(symbol_of(piece, self._lang, self._mode), UNK) for piece in pieces]
+        ids = [self._index.get(symbol, UNK) for symbol in symbols_of(pieces, self._lang, self._mode)]
         return np.array(ids, dtype=self.dtype).tobytes()

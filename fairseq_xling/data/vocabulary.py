@@ -10,7 +10,7 @@ import numpy as np
 import sentencepiece
 from fairseq.data import Dictionary
 
-from fairseq_xling.corpus.encode import UNK, symbol_of
+from fairseq_xling.corpus.encode import UNK, symbols_of
 from fairseq_xling.corpus.words import change_case, clean, tokeniser
 from fairseq_xling.formats.dict_txt import MASK, SPECIAL, read_dict, vocabulary_hash
 from fairseq_xling.formats.errors import InputError
@@ -172,7 +172,7 @@ class Segmenter:
     def pieces(self, text: str) -> list[str]:
         """The subwords of tokenised text, as symbols of the dictionary (what BPE does not know: as it stands)."""
         found = self._processor.encode(change_case(text, self.casing), out_type=str)
-        return [symbol_of(piece, self.lang, self._mode) for piece in found]
+        return symbols_of(found, self.lang, self._mode)
 
     def encode(self, text: str) -> list[int]:
         """The ids of tokenised text, without `</s>`; the same as binarising gives."""

@@ -49,16 +49,18 @@ def _rows(path: str | os.PathLike[str]) -> Iterable[tuple[str, str, float]]:
     for number, line in enumerate(read_lines(path), 1):
         if not line.strip():
             continue
-        fields = [field.strip() for field in (line.split("\t") if "\t" in line else line.split(" "))]
-        columns = columns or len(fields)
-        if len(fields) != columns or len(fields) not in (2, 3) or ("\t" not in line and len(fields) == 3):
-            wanted = f"{columns} columns as in the lines above" if columns in (2, 3) else "2 or 3 columns"
+        by_tab = "\t" in line
+        fields = [field.strip() for field in line.split("\t" if by_tab else " ")]
+        allowed = (columns,) if columns else (2, 3) if by_tab else (2,)
+        if len(fields) not in allowed:
+            wanted = f"{columns} columns as in the lines above" if columns else "2 or 3 columns"
             raise InputError(
                 f"expected {wanted} ('source target' or 'source<TAB>target<TAB>quality'), found {len(fields)}: "
                 f"{line[:60]!r}",
                 path,
                 number,
             )
+        columns = len(fields)
         if not fields[0] or not fields[1]:
             raise InputError(f"a side of the pair is empty: {line[:60]!r}", path, number)
         yield fields[0], fields[1], _quality(fields[2], path, number) if len(fields) == 3 else 1.0
