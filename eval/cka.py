@@ -16,7 +16,7 @@ from fairseq_xling.formats.results import signature
 
 EXAMPLE = """
 Sentences that mean the same are encoded by both sides (mean of the subwords' vectors); CKA compares the similarities
-among the sentences of one side with those of the other, so that no map is needed. Numbers: each layer, and their average.
+among the sentences of one side with those of the other, so that no map is needed. Every layer, and their average.
 With fewer than some ten sentences a dimension the estimate is biased upwards; --debiased corrects that.
 
 examples:
