@@ -19,6 +19,8 @@ The grid's scale files lie in eval/grids: lab.toml (two settings a task), pocket
 Run it again after an interruption: finished settings are skipped, an interrupted one goes on where it stopped, and what
 was made from other inputs (checkpoint, data, options) is made again.
 
+What follows -- goes to fairseq-train after the grid's own options, and so overrides them.
+
 DATA holds a folder a task: nli or xnli, ner or wikiann, ud. Names of files: see eval/zero_shot.py -h.
 
 example, after train_scripts/run.sh default qaa-qab --scale lab (about three minutes on 2 cores):
@@ -50,8 +52,12 @@ def arguments() -> argparse.Namespace:
         "--epochs", help="keep a checkpoint of every epoch, and select among these only, such as 1-3 (default: all)"
     )
     parser.add_argument("--dry-run", action="store_true", help="print the commands, which work when pasted")
-    parser.add_argument("options", nargs="*", help="after --: further options of fairseq-train, over those of the grid")
-    return parser.parse_args()
+    parser.usage = parser.format_usage().removeprefix("usage: ").rstrip() + " [-- OPTIONS OF fairseq-train]"
+    words = sys.argv[1:]
+    own = words.index("--") if "--" in words else len(words)
+    args = parser.parse_args(words[:own])
+    args.options = words[own + 1 :]
+    return args
 
 
 def epochs_argument(text: str | None) -> tuple[int, int] | None:

@@ -106,7 +106,9 @@ class LabelledTask(ABC, Generic[Example]):
         """Write the predictions in the data's own format."""
 
 
-def wrong_label_set(kind: str, unknown: Iterable[str], labels: Sequence[str], path: str | os.PathLike[str]) -> InputError:
+def wrong_label_set(
+    kind: str, unknown: Iterable[str], labels: Sequence[str], path: str | os.PathLike[str]
+) -> InputError:
     """The error for data whose labels are not those of the model."""
     shown = ", ".join(sorted(unknown)[:5])
     return InputError(f"{kind} {shown} unknown to the model, which was trained on {', '.join(labels)}", path)

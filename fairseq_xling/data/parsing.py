@@ -84,7 +84,9 @@ class Parsing(LabelledTask[Sentence]):
         """
         seen = [(word.head - place, universal(word.deprel)) for s in train for place, word in enumerate(s.words, 1)]
         share = Counter(relation for _, relation in seen)
-        scored = [(len(s.words), universal(word.deprel)) for s in examples for word in s.words if word.upos not in UNSCORED]
+        scored = [
+            (len(s.words), universal(word.deprel)) for s in examples for word in s.words if word.upos not in UNSCORED
+        ]
         chance = float(np.mean([share[relation] / share.total() / words for words, relation in scored]))
         hangs = [(place, word) for s in train for place, word in enumerate(s.words, 1) if word.head]
         offset = Counter(word.head - place for place, word in hangs).most_common(1)[0][0]

@@ -28,7 +28,7 @@ from fairseq_xling.evaluation.processes import Job
 from fairseq_xling.evaluation.zero_shot import FineTuned, Run, results_of, write_predictions
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.formats.files import atomic_write, sha256_of_file
-from fairseq_xling.formats.results import Result, append_results, parse_signature, read_results, signature
+from fairseq_xling.formats.results import Result, append_results, latest, parse_signature, read_results, signature
 from fairseq_xling.tasks.classification import XlingClassificationTask
 from fairseq_xling.tasks.parsing import XlingParsingTask
 from fairseq_xling.tasks.tagging import XlingTaggingTask
@@ -103,7 +103,14 @@ class Attempt:
         return [
             *(str(self.data), "--user-dir", str(USER_DIR), "--task", name, "--criterion", name),
             *("--arch", "xling_transfer", "--pretrained", str(model.checkpoint)),
-            *("--vocabulary", str(model.vocabulary), "--source-lang", model.source, "--save-dir", str(self.checkpoints)),
+            *(
+                "--vocabulary",
+                str(model.vocabulary),
+                "--source-lang",
+                model.source,
+                "--save-dir",
+                str(self.checkpoints),
+            ),
             *("--optimizer", "xling_two_rates", "--lr", f"{setting.lr:g}", *head),
             *("--batch-size", str(setting.batch_size), "--max-epoch", str(grid.epochs)),
             *grid.schedule_options(examples, setting.batch_size),
@@ -146,7 +153,6 @@ class Attempt:
             for name in ("checkpoints", "predictions"):
                 shutil.rmtree(self.folder / name, ignore_errors=True)
             (self.folder / "results.jsonl").unlink(missing_ok=True)
-            (self.folder / "log.txt").unlink(missing_ok=True)
         with atomic_write(self.folder / "inputs.json") as out:
             json.dump(self.inputs, out, indent=1)
 
@@ -238,7 +244,6 @@ def summarise(attempts: Sequence[Attempt]) -> list[Result]:
     labelled, model = TASKS[attempts[0].task][0], attempts[0].model
     tables = [{result.metric: result for result in read_results(each.folder / "results.jsonl")} for each in attempts]
     dev = [table[f"{labelled.metric}_source_dev"].value for table in tables]
-    reported = f"{labelled.metric}{'_dev' if model.test_split == 'dev' else ''}"
     chosen = best_two([Reached(value, place) for place, value in enumerate(dev)])  # type: ignore[arg-type]
     names = "+".join(attempts[int(place)].setting.name for _, place in chosen)
     rule = f"mean_of_best_2_of_{len(tables)}_by_source_dev" if len(tables) > 1 else "only_setting"
@@ -247,12 +252,14 @@ def summarise(attempts: Sequence[Attempt]) -> list[Result]:
         values = [table[metric].value for table in tables]
         value = mean_of_best_two(zip(dev, values, strict=True)) if len(values) > 1 else values[0]
         parts = parse_signature(first.signature)
-        parts.pop("setting")
+        for name in ("setting", "xling", "torch"):  # the versions are put in again
+            parts.pop(name, None)
         name = metric
         if model.test_split == "dev" and "_source" not in metric:
             name = metric.replace("_dev", "", 1)  # of the target, dev is what is reported
-        results.append(replace(first, metric=name, value=value, signature=signature(**parts, select=rule, settings=names)))
-    assert any(result.metric == labelled.metric for result in results), reported
+        results.append(
+            replace(first, metric=name, value=value, signature=signature(**parts, select=rule, settings=names))
+        )
     return results
 
 
@@ -273,8 +280,8 @@ def at_chance(results: Sequence[Result]) -> str | None:
 
 
 def add_results(path: Path, results: Sequence[Result]) -> None:
-    """Append results that are not in the file yet."""
-    known = set(read_results(path)) if path.is_file() else set()
+    """Append results that the file does not say already."""
+    known = set(latest(read_results(path))) if path.is_file() else set()
     append_results(path, [result for result in results if result not in known])
 
 

@@ -113,7 +113,9 @@ def _grid(task: str, table: dict, path: str | os.PathLike[str]) -> Grid:
         raise InputError(f"[{task}]: at least one learning rate and one batch size are needed", path)
     if values.get("schedule", "linear") not in SCHEDULES:
         raise InputError(f"[{task}] schedule: expected one of {', '.join(SCHEDULES)}", path)
-    if not 0 <= values.get("warmup", 0) <= 1 or not all(isinstance(option, str) for option in values.get("options", ())):
+    if not 0 <= values.get("warmup", 0) <= 1 or not all(
+        isinstance(option, str) for option in values.get("options", ())
+    ):
         raise InputError(f"[{task}]: expected warmup between 0 and 1, and options as a list of strings", path)
     return Grid(**values)
 

@@ -202,5 +202,3 @@ def write_predictions(evaluation: Evaluation, finetuned: FineTuned, folder: str 
     path = Path(folder) / f"{parts['language']}.{parts['split']}.{labelled.extensions[0]}"
     labelled.write(path, evaluation.examples, evaluation.predictions)
     return path
-
-

@@ -246,6 +246,8 @@ def load_encoder(encoder: XlingEncoder, weights: dict[str, Tensor], path: str | 
         try:
             missing, unexpected = encoder.load_state_dict(weights, strict=False)
         except RuntimeError as error:
-            raise InputError(f"the weights do not fit the checkpoint's own description: {str(error)[:200]}", path) from None
+            raise InputError(
+                f"the weights do not fit the checkpoint's own description: {str(error)[:200]}", path
+            ) from None
     if missing or unexpected:
         raise InputError(f"the weights do not fit the checkpoint's description: {(missing + unexpected)[0]}", path)

@@ -22,6 +22,7 @@ from fairseq_xling.data.vocabulary import Segmenter, Vocabularies
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.models.encoder import VocabularyInfo
 from fairseq_xling.models.transfer import Description, Pretrained, read_pretrained
+from fairseq_xling.tasks import preemption
 from fairseq_xling.tasks.metrics_log import MetricsLog
 
 logger = logging.getLogger(__name__)
@@ -78,6 +79,7 @@ class TransferTask(FairseqTask):
     def setup_task(cls, cfg: XlingTransferTaskConfig, **kwargs: Any) -> "TransferTask":
         """Check the options; data is read when the model is built."""
         show_input_errors_in_one_line()
+        preemption.install()
         if not cfg.vocabulary:
             raise InputError("--vocabulary is missing: the data-bin that the model was pretrained on")
         return cls(cfg)

@@ -1,0 +1,195 @@
+"""Fine-tuning through fairseq: what is learnt, what is frozen, resuming, and what is refused."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from fairseq import checkpoint_utils
+
+from fairseq_xling.checkpoints import read_state
+from fairseq_xling.evaluation.grid import train as fairseq_train
+from fairseq_xling.evaluation.zero_shot import FineTuned
+from fairseq_xling.formats.errors import InputError
+
+from ..tasks.pretraining import assert_equal_states, load
+from . import world
+
+FOLDER = {"classification": "nli", "tagging": "ner", "parsing": "ud"}
+
+
+def train(task, data, model, save_dir, *extra):
+    databin, pretrained = model
+    folder = data / FOLDER[task] if (data / FOLDER[task]).is_dir() else data
+    fairseq_train(world.arguments(task, folder, databin, pretrained, save_dir, *extra))
+    return load(save_dir)
+
+
+def encoder_of(state):
+    return {name: value for name, value in state["model"].items() if name.startswith("encoder.")}
+
+
+@pytest.mark.parametrize("task", ["classification", "tagging", "parsing"])
+def test_each_task_learns_and_the_checkpoint_stands_alone(task, data, shared_model, tmp_path):
+    databin, pretrained = shared_model
+    moved = shutil.copy(pretrained, tmp_path / "pretrained.pt")
+    train(task, data, (databin, moved), tmp_path / "run", "--max-epoch", 12)
+    Path(moved).unlink()
+    finetuned = FineTuned.load(tmp_path / "run" / "checkpoint_best.pt")
+    evaluation = finetuned.evaluate("en", "test")
+    main = evaluation.scores[0]
+    assert main.metric == world.TASKS[task]
+    assert main.value > evaluation.baselines.chance[main.metric] + 0.3
+    assert main.value > evaluation.baselines.majority[main.metric] + 0.05
+    (model,), _, _ = checkpoint_utils.load_model_ensemble_and_task([str(tmp_path / "run" / "checkpoint_best.pt")])
+    assert model.state_dict().keys() == read_state(tmp_path / "run" / "checkpoint_best.pt")["model"].keys()
+
+
+@pytest.mark.parametrize("task", ["classification", "parsing"])
+def test_language_specific_parts_are_bit_equal_afterwards(task, data, separate_model, tmp_path):
+    before = encoder_of(read_state(separate_model[1]))
+    after = encoder_of(train(task, data, separate_model, tmp_path, "--max-epoch", 1))
+    assert before.keys() == after.keys()
+    for name, value in after.items():
+        own = ".en." in name or ".fr." in name
+        assert torch.equal(value, before[name]) == (own or "hash" in name), name
+
+
+def test_the_source_languages_parts_are_trained_when_asked(data, separate_model, tmp_path):
+    before = encoder_of(read_state(separate_model[1]))
+    after = encoder_of(train("tagging", data, separate_model, tmp_path, "--max-epoch", 1, "--train-language-specific"))
+    changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    assert any(".en." in name for name in changed)
+    assert not any(".fr." in name for name in changed)
+
+
+def test_the_target_language_goes_through_its_own_layers(data, separate_model, tmp_path):
+    train("tagging", data, separate_model, tmp_path, "--max-epoch", 1)
+    finetuned = FineTuned.load(tmp_path / "checkpoint_last.pt")
+    tokens = torch.tensor([[2, 5, 6, 7, 2]])
+    english, french = (finetuned.model.encoder(tokens, language)[-1] for language in ("en", "fr"))
+    assert not torch.allclose(english, french, atol=1e-3)
+    own = dict(finetuned.model.encoder.named_parameters())
+    with torch.no_grad():
+        for name, parameter in own.items():
+            if ".fr." in name:
+                parameter.zero_()
+    assert torch.equal(finetuned.model.encoder(tokens, "en")[-1], english)
+    assert not torch.allclose(finetuned.model.encoder(tokens, "fr")[-1], french, atol=1e-3)
+
+
+@pytest.mark.parametrize("stop", [2, 6])
+def test_resuming_is_exact(data, shared_model, tmp_path, stop):
+    options = ["--feature-dropout", 0.2, "--head-lr", 0.02, "--lr-scheduler", "polynomial_decay",
+               "--total-num-update", 9, "--warmup-updates", 2]  # fmt: skip
+    whole = train("tagging", data, shared_model, tmp_path / "whole", "--max-update", 9, *options)
+    train("tagging", data, shared_model, tmp_path / "parts", "--max-update", stop, *options)
+    parts = train("tagging", data, shared_model, tmp_path / "parts", "--max-update", 9, *options)
+    assert_equal_states(whole, parts)
+
+
+def test_dropout_as_in_pretraining_unless_given(data, shared_model, tmp_path):
+    train("tagging", data, shared_model, tmp_path / "a", "--max-update", 1)
+    train("tagging", data, shared_model, tmp_path / "b", "--max-update", 1, "--encoder-dropout", 0.25)
+    shapes = [FineTuned.load(tmp_path / name / "checkpoint_last.pt").description.shape for name in "ab"]
+    assert [(shape.dropout, shape.attention_dropout) for shape in shapes] == [(0.1, 0.1), (0.25, 0.25)]
+
+
+def test_a_training_sentence_longer_than_the_model_takes_several_rows(data, shared_model, tmp_path, caplog):
+    folder = tmp_path / "ner"
+    shutil.copytree(data / "ner", folder)
+    with open(folder / "en.train.tsv", "a") as out:
+        out.write("".join(f"{word}\tO\n" for word in world.lexicon("en") * 5) + "\n")
+    caplog.set_level("INFO")
+    train("tagging", folder, shared_model, tmp_path / "run", "--max-update", 1)
+    assert re.search(r"en train: 65 examples, .* longest row 1[12]\d; 1 long sentences in several rows", caplog.text)
+
+
+def test_what_is_odd_in_sentences_goes_through(data, shared_model, tmp_path):
+    """One word, only unknown characters, a control character of which nothing is left, unknown relations."""
+    folder = tmp_path / "ud"
+    shutil.copytree(data / "ud", folder)
+    text = (
+        world.conllu(["abc"]) + world.conllu(["漢字", "\x01", "abc"]) + world.conllu(["a", "b"]).replace("obj", "clf")
+    )
+    (folder / "en_toy-ud-test.conllu").write_text(text)
+    train("parsing", folder, shared_model, tmp_path / "run", "--max-update", 1)
+    finetuned = FineTuned.load(tmp_path / "run" / "checkpoint_last.pt")
+    evaluation = finetuned.evaluate("en", "test")
+    assert [len(tree) for tree in evaluation.predictions] == [1, 3, 2]
+    assert evaluation.predictions[0] == [(0, "root")]
+    assert evaluation.signature["unknown_labels"] == "1"
+    assert "1 labels unknown to the model count as errors" in evaluation.report
+    assert max(score.value for score in evaluation.scores if score.metric.startswith("las")) < 1
+
+
+def test_a_label_set_that_does_not_match_the_checkpoint(data, shared_model, tmp_path):
+    train("tagging", data, shared_model, tmp_path / "run", "--max-update", 1)
+    folder = tmp_path / "ner"
+    shutil.copytree(data / "ner", folder)
+    path = folder / "en.train.tsv"
+    path.write_text(path.read_text().replace("B-LOC", "B-MISC"))
+    with pytest.raises(InputError, match="entity type LOC unknown to the model, which was trained on O, B-MISC, B-PER"):
+        train("tagging", folder, shared_model, tmp_path / "run", "--max-update", 2)  # the dev data still has LOC
+    for split in ("dev", "test"):
+        other = folder / f"en.{split}.tsv"
+        other.write_text(other.read_text().replace("B-LOC", "B-MISC"))
+    with pytest.raises(Exception) as caught:  # fairseq wraps what goes wrong in loading
+        train("tagging", folder, shared_model, tmp_path / "run", "--max-update", 2)
+    assert "trained on the labels O, B-LOC, B-PER, but the training data has O, B-MISC" in str(caught.value.__context__)
+    finetuned = FineTuned.load(tmp_path / "run" / "checkpoint_last.pt", data=folder)
+    with pytest.raises(InputError, match="entity type MISC unknown to the model"):
+        finetuned.evaluate("en", "test")
+
+
+def test_the_vocabulary_of_another_model(data, shared_model, separate_model, union, tmp_path):
+    with pytest.raises(InputError, match="vocabulary"):
+        train("tagging", data, (union, separate_model[1]), tmp_path, "--max-update", 1)
+    with pytest.raises(InputError, match="vocabulary"):
+        train("tagging", data, (separate_model[0], shared_model[1]), tmp_path, "--max-update", 1)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("abc", r"en.train.tsv:1: expected a token and a tag, found 1 columns"),
+        ("\tO", r"en.train.tsv:1: a token of no length"),
+        ("abc\tB", r"en.train.tsv:1: expected a tag O, B-TYPE or I-TYPE, found 'B'"),
+    ],
+)
+def test_a_malformed_line_is_named(data, shared_model, tmp_path, line, says):
+    folder = tmp_path / "ner"
+    shutil.copytree(data / "ner", folder)
+    path = folder / "en.train.tsv"
+    path.write_text(line + "\n" + path.read_text())
+    with pytest.raises(InputError, match=says):
+        train("tagging", folder, shared_model, tmp_path / "run", "--max-update", 1)
+
+
+@pytest.mark.parametrize(
+    ("extra", "says"),
+    [
+        (["--pretrained", ""], "--pretrained is missing"),
+        (["--pretrained", "nowhere.pt"], "nowhere.pt: no such checkpoint"),
+        (["--vocabulary", ""], "--vocabulary is missing"),
+        (["--source-lang", "de"], "--source-lang de: the model knows en, fr"),
+        (["--longest-row", "999"], "--longest-row 999: expected 8 to 128"),
+        (["--files", "en=x"], "--files en=x: expected LANGUAGE.SPLIT=PATH"),
+        (["--files", "en.train=nowhere.tsv"], "nowhere.tsv: no such file, given for en.train"),
+        (["--valid-subset", "nothing"], "no nothing data of language 'en'; expected a file like en.nothing.tsv"),
+    ],
+)
+def test_wrong_options_are_refused_with_a_sentence(data, shared_model, tmp_path, extra, says):
+    with pytest.raises(InputError, match=re.escape(says)):
+        train("tagging", data, shared_model, tmp_path, "--max-update", 1, *extra)
+
+
+def test_a_fine_tuned_checkpoint_is_not_a_pretrained_one(data, shared_model, tmp_path):
+    train("tagging", data, shared_model, tmp_path / "a", "--max-update", 1)
+    with pytest.raises(InputError, match="expected a checkpoint of xling_masked_lm, found one of xling_tagging"):
+        train("tagging", data, (shared_model[0], tmp_path / "a" / "checkpoint_last.pt"), tmp_path / "b")
+    with pytest.raises(InputError, match="the model knows no language 'de'"):
+        FineTuned.load(tmp_path / "a" / "checkpoint_last.pt", files=f"de.test={data / 'ner' / 'en.test.tsv'}").evaluate(
+            "de", "test"
+        )

@@ -1,0 +1,220 @@
+"""The grid: selection by the source's dev set, resuming, what is done again, warnings, grid files."""
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fairseq_xling.evaluation import grid
+from fairseq_xling.evaluation.grid_file import Grid, Setting, read_grids
+from fairseq_xling.evaluation.processes import Job, run_jobs
+from fairseq_xling.evaluation.zero_shot import Run
+from fairseq_xling.formats.errors import InputError
+from fairseq_xling.formats.results import Result, append_results, parse_signature, read_results
+
+from ..tasks.pretraining import ROOT
+
+TINY = Grid(epochs=2, batch_size=(16,), lr=(0.003, 0.01), warmup=0.1, options=("--cpu",))
+
+
+@pytest.fixture
+def model(shared_model):
+    databin, checkpoint = shared_model
+    return grid.Model(checkpoint, databin, "en", "fr", "test", Run("default", "en-fr", "lab", 3))
+
+
+def attempts_of(model, data, out, task="ner", wanted=TINY, **options):
+    folder = grid.data_folder(data, task)
+    return [
+        grid.Attempt(model, task, folder, setting, wanted, out / task / setting.name, **options)
+        for setting in wanted.settings()
+    ]
+
+
+def test_a_grid_from_training_to_summary(model, data, tmp_path):
+    attempts = attempts_of(model, data, tmp_path)
+    assert run_jobs([attempt.job() for attempt in attempts], 2, "test") == []
+    assert all(attempt.is_done for attempt in attempts)
+    for attempt in attempts:
+        assert (attempt.folder / "predictions" / "fr.test.tsv").is_file()
+        assert (attempt.folder / "log.txt").read_text().startswith(attempt.command)
+        assert not (attempt.checkpoints / "checkpoint_last.pt").exists()
+    results = {result.metric: result for result in grid.summarise(attempts)}
+    tables = [{r.metric: r.value for r in read_results(attempt.folder / "results.jsonl")} for attempt in attempts]
+    for metric in ("f1", "f1_source", "f1_source_dev"):
+        assert results[metric].value == pytest.approx(sum(table[metric] for table in tables) / 2)
+    parts = parse_signature(results["f1"].signature)
+    assert parts["select"] == "mean_of_best_2_of_2_by_source_dev"
+    assert set(parts["settings"].split("+")) == {"lr0.003_bs16", "lr0.01_bs16"}
+    changed = replace(attempts[0], extra=("--feature-dropout", "0.1"))
+    assert not changed.is_done  # other options: to be made again
+    other = replace(attempts[0], model=replace(model, test_split="dev"))
+    assert not other.is_done
+
+
+def test_what_was_made_from_other_inputs_goes_away(model, data, tmp_path):
+    folder = tmp_path / "data"
+    shutil.copytree(data, folder)
+    (attempt,) = attempts_of(model, folder, tmp_path, wanted=replace(TINY, lr=(0.01,)))
+    attempt.prepare()
+    (attempt.checkpoints).mkdir()
+    (attempt.checkpoints / "checkpoint_last.pt").touch()
+    (attempt.folder / "results.jsonl").write_text("")
+    attempt.prepare()  # nothing changed: kept, so that training goes on
+    assert attempt.is_done
+    assert (attempt.checkpoints / "checkpoint_last.pt").exists()
+    path = folder / "ner" / "en.train.tsv"
+    path.write_text(path.read_text() + "abc\tO\n\n")
+    (attempt,) = attempts_of(model, folder, tmp_path, wanted=replace(TINY, lr=(0.01,)))
+    assert not attempt.is_done
+    attempt.prepare()
+    assert not attempt.checkpoints.exists()
+    assert not (attempt.folder / "results.jsonl").exists()
+
+
+def test_early_epochs_can_be_selected(model, data, tmp_path):
+    (attempt,) = attempts_of(model, data, tmp_path, wanted=replace(TINY, lr=(0.01,)), epochs=(1, 2))
+    assert "--no-epoch-checkpoints" not in attempt.arguments
+    attempt.checkpoints.mkdir(parents=True)
+    lines = [{"phase": "valid", "f1": value} for value in (0.2, 0.5, 0.9)]
+    (attempt.checkpoints / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert grid.best_checkpoint(attempt).name == "checkpoint2.pt"
+    assert grid.best_checkpoint(replace(attempt, epochs=(1, 9))).name == "checkpoint3.pt"
+    assert grid.best_checkpoint(replace(attempt, epochs=None)).name == "checkpoint_best.pt"
+    with pytest.raises(InputError, match="there are 3 epochs"):
+        grid.best_checkpoint(replace(attempt, epochs=(4, 5)))
+
+
+def line(metric, value, n=600, task="nli", **fields):
+    return Result("default", "en-fr", "lab", 1, task, metric, None, value, None, n, "setting:x|rule:y", **fields)
+
+
+def test_the_two_best_on_dev_count_whatever_the_target_says(model, data, tmp_path):
+    wanted = replace(TINY, lr=(0.1, 0.2, 0.3))
+    attempts = attempts_of(model, data, tmp_path, "nli", wanted)
+    for attempt, dev, target in zip(attempts, (0.7, 0.9, 0.8), (0.99, 0.5, 0.6)):
+        lines = [line("accuracy_source_dev", dev), line("accuracy", target)]
+        append_results(attempt.folder / "results.jsonl", lines)
+    results = {result.metric: result for result in grid.summarise(attempts)}
+    assert results["accuracy"].value == pytest.approx(0.55)
+    assert parse_signature(results["accuracy"].signature)["settings"] == "lr0.2_bs16+lr0.3_bs16"
+    assert parse_signature(results["accuracy"].signature)["select"] == "mean_of_best_2_of_3_by_source_dev"
+    one = grid.summarise(attempts[:1])
+    assert {result.metric: result.value for result in one}["accuracy"] == 0.99
+
+
+def test_dev_of_the_target_stands_in_for_a_missing_test_set(model, data, tmp_path):
+    attempts = attempts_of(replace(model, test_split="dev"), data, tmp_path, "nli")
+    assert grid.wanted_splits(attempts[0]) == [("en", "dev"), ("fr", "dev")]
+    for attempt in attempts:
+        lines = [line("accuracy_source_dev", 0.8), line("accuracy_dev", 0.6), line("accuracy_dev_majority", 0.3)]
+        append_results(attempt.folder / "results.jsonl", lines)
+    metrics = {result.metric for result in grid.summarise(attempts)}
+    assert metrics == {"accuracy_source_dev", "accuracy", "accuracy_majority"}
+
+
+@pytest.mark.parametrize(("reached", "warns"), [(0.33, True), (0.38, True), (0.45, False)])
+def test_nli_at_chance_is_said(reached, warns):
+    lines = [line("accuracy_source_dev", reached), line("accuracy_source_dev_majority", 0.34)]
+    warning = grid.at_chance(lines)
+    assert (warning is not None) == warns
+    if warning:
+        assert "NLI stays at chance" in warning
+        assert "try a lower --lr" in warning
+    assert grid.at_chance([line("f1", 0.0, task="ner")]) is None
+
+
+def test_results_are_added_once(tmp_path):
+    path = tmp_path / "results.jsonl"
+    grid.add_results(path, [line("accuracy", 0.5)])
+    grid.add_results(path, [line("accuracy", 0.5), line("f1", 0.1)])
+    grid.add_results(path, [line("accuracy", 0.6)])
+    grid.add_results(path, [line("accuracy", 0.5)])  # as it was first: a new line, as the last one counts
+    assert [result.value for result in read_results(path)] == [0.5, 0.1, 0.6, 0.5]
+
+
+def test_the_papers_grid_is_the_papers():
+    grids = read_grids(ROOT / "eval" / "grids" / "paper.toml")
+    assert sorted({s.lr for s in grids["nli"].settings()}) == [1.25e-6, 2.5e-6, 5e-6]
+    assert sorted({s.head_lr for s in grids["nli"].settings()}) == [5e-6, 2.5e-5, 1.25e-4]
+    assert {s.batch_size for s in grids["nli"].settings()} == {4, 8}
+    assert grids["nli"].epochs == 200
+    assert grids["nli"].schedule_options(393000, 8) == ["--lr-scheduler", "fixed"]
+    for task in ("ner", "parsing"):
+        assert {(s.lr, s.batch_size) for s in grids[task].settings()} == {
+            (lr, size) for lr in (2e-5, 3e-5, 5e-5) for size in (16, 32)
+        }
+        assert grids[task].epochs == 10
+    # 12,544 sentences at 32: 392 updates an epoch; 10 % of 3,920 are warm-up
+    options = grids["parsing"].schedule_options(12544, 32)
+    assert options == ["--lr-scheduler", "polynomial_decay", "--total-num-update", "3920", "--warmup-updates", "392"]
+
+
+@pytest.mark.parametrize("scale", ["lab", "pocket", "paper"])
+def test_every_scale_has_the_three_tasks(scale):
+    grids = read_grids(ROOT / "eval" / "grids" / f"{scale}.toml")
+    assert list(grids) == ["nli", "ner", "parsing"]
+    assert all(len(list(each.settings())) >= 2 for each in grids.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[ner", "not a grid file"),
+        ("ner = 1", r"expected a table \[ner\]"),
+        ("[ner]\nepochs = 1\nlr = [1.0]", "lacks the entry 'batch_size'"),
+        ("[ner]\nepochs = 1\nlr = [1.0]\nbatch_size = [8]\nrate = 1", "unknown entry 'rate'"),
+        ("[ner]\nepochs = 1\nlr = 1.0\nbatch_size = [8]", "lr: expected a list of positive numbers"),
+        ("[ner]\nepochs = 0\nlr = [1.0]\nbatch_size = [8]", "epochs: expected positive"),
+        ("[ner]\nepochs = 1\nlr = []\nbatch_size = [8]", "at least one learning rate"),
+        ("[ner]\nepochs = 1\nlr = [1.0]\nbatch_size = [8]\nschedule = 'cosine'", "expected one of linear, fixed"),
+        ("[ner]\nepochs = 1\nlr = [1.0]\nbatch_size = [8]\nwarmup = 2", "warmup between 0 and 1"),
+    ],
+)
+def test_malformed_grid_files(tmp_path, text, says):
+    path = tmp_path / "grid.toml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=says):
+        read_grids(path)
+
+
+def test_names_of_settings_differ():
+    grids = read_grids(ROOT / "eval" / "grids" / "paper.toml")
+    names = [setting.name for setting in grids["nli"].settings()]
+    assert len(set(names)) == len(names) == 18
+    assert Setting(2e-5, 16).name == "lr2e-05_bs16"
+
+
+def fail():
+    print("something was printed")
+    raise InputError("the file is odd", "x.tsv", 7)
+
+
+def succeed():
+    print("fine")
+
+
+def test_a_failing_job_is_reported_and_the_others_go_on(tmp_path):
+    jobs = [Job(f.__name__, f, (), tmp_path / f"{f.__name__}.txt") for f in (fail, succeed)]
+    (failure,) = run_jobs(jobs, 1, "test")
+    assert failure == f"fail failed, see {tmp_path / 'fail.txt'}: x.tsv:7: the file is odd"
+    assert (tmp_path / "succeed.txt").read_text() == "fine\n"
+
+
+def test_the_command_prints_what_it_would_run(shared_model, data, tmp_path):
+    databin, checkpoint = shared_model
+    command = [sys.executable, str(ROOT / "eval" / "grid.py"), str(checkpoint), "--vocabulary", str(databin)]
+    command += ["--data", str(data), "--pair", "en-fr", "--experiment", "default", "--out", str(tmp_path / "out")]
+    result = subprocess.run([*command, "--dry-run", "--", "--cpu"], capture_output=True, text=True, check=True)
+    lines = result.stdout.splitlines()
+    assert len(lines) == 6
+    assert all(text.startswith("fairseq-train ") and text.endswith(" --cpu") for text in lines)
+    assert not (tmp_path / "out").exists()
+    bad = subprocess.run([*command, "--tasks", "qa"], capture_output=True, text=True, check=False)
+    assert bad.returncode == 2
+    assert "no grid for task 'qa'; there is nli, ner, parsing" in bad.stderr
+    assert Path(databin).is_dir()
