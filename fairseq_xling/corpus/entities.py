@@ -68,13 +68,13 @@ def realign(characters: Sequence[str], tags: Sequence[str], segment: Callable[[s
     Parameters
     ----------
     characters, tags : sequence of str
-        Tokens of a sentence and their BIO tags.
+        Tokens of a sentence and their tags (an I-X that starts a span begins an entity).
     segment : callable
         Text without spaces to words that concatenate to it.
     """
     owner: list[int] = []  # of each character of the text, the number of its entity, or -1
     types: list[str] = []
-    for token, tag in zip(characters, tags, strict=True):
+    for token, tag in zip(characters, to_bio(tags), strict=True):
         if tag[0] == "B":
             types.append(tag[2:])
         owner += [len(types) - 1 if tag != "O" else -1] * len(token)

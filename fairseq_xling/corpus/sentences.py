@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-_STOP, _OPEN = r"[.?!…]+[\"'’”»)\]]*\s+", r"[\"'‘“«(\[¿¡—–-]*\s?"
+_STOP, _OPEN = r"[.?!…]+(?:[\"'’”)\]]|\s?»)*\s+", r"[\"'‘“«(\[¿¡—–-]*\s?"
 _CHINESE = r"[。！？]+[”’」』）\"]*\s*"  # and Japanese: no space needed
 _END = re.compile(rf"{_STOP}(?={_OPEN}[^\W_a-zа-яёà-öø-ÿ])|{_CHINESE}")  # then a capital, a digit, another script
 _END_LOWER = re.compile(rf"{_STOP}(?={_OPEN}\w)|{_CHINESE}")

@@ -36,7 +36,7 @@ def bins(tmp_path_factory, text):
 
 
 def lines_of(text, lang, split="train"):
-    return open(f"{text[lang]}.{split}.txt", encoding="utf-8").read().splitlines()
+    return text[lang].with_name(f"{lang}.{split}.txt").read_text(encoding="utf-8").splitlines()
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -1,0 +1,168 @@
+"""The commands: help that teaches, exit status, one line on bad input."""
+
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.corpus.worlds import write_lines, write_splits
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMANDS = sorted(path.name for path in (ROOT / "preprocess").glob("*.py"))
+
+
+def run(monkeypatch, capsys, command, *arguments):
+    """Exit status, standard output, standard error of `preprocess/COMMAND`."""
+    monkeypatch.setattr(sys, "argv", [f"preprocess/{command}", *map(str, arguments)])
+    status = 0
+    try:
+        runpy.run_path(str(ROOT / "preprocess" / command), run_name="__main__")
+    except SystemExit as exit_:
+        status = exit_.code or 0
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example(monkeypatch, capsys, command):
+    status, out, _ = run(monkeypatch, capsys, command, "-h")
+    assert status == 0
+    assert f"python preprocess/{command}" in out
+
+
+def test_the_steps_one_by_one(monkeypatch, capsys, tmp_path):
+    raw = write_lines(tmp_path / "raw.txt", [f"Hello, World {i}! It's {i}." for i in range(200)])
+    for command, arguments, said in (
+        ("tokenise.py", (raw, tmp_path / "tok.txt", "--lang", "en", "--split", "--casing", "lower"), "400 written"),
+        ("shuffle_split.py", (tmp_path / "tok.txt", tmp_path / "en", "--valid", 9, "--test", 9), "9 valid"),
+        ("sample_web.py", (raw, tmp_path / "s.txt", "--lang", "en", "--like", tmp_path / "en.valid.txt"), "9 of 200"),
+        ("build_databin.py", (tmp_path / "bin", "--text", f"en={tmp_path / 'en'}", "--bpe-size", 60), "en train:"),
+    ):
+        status, out, err = run(monkeypatch, capsys, command, *arguments)
+        assert status == 0, err
+        assert said in out
+    (tmp_path / "d.txt").write_text("hello bonjour\nworld monde\n")
+    status, out, _ = run(monkeypatch, capsys, "make_dictionary.py", tmp_path / "w.tsv", "--files", tmp_path / "d.txt")
+    assert (status, out.startswith("2 pairs of 2 words")) == (0, True)
+    arguments = (tmp_path / "en.train.txt", tmp_path / "sw.txt", "--dictionary", tmp_path / "w.tsv")
+    status, out, _ = run(monkeypatch, capsys, "code_switch.py", *arguments)
+    assert status == 0
+    assert "bonjour" in (tmp_path / "sw.txt").read_text()
+
+
+def bad_inputs(folder):
+    """Command, arguments, what must be in the one line."""
+    text = write_splits(folder, "en", "abcd")
+    broken = folder / "broken.tsv"
+    broken.write_text("a\tb\t1\nc\td\n")
+    (folder / "cut.xml.bz2").write_bytes(b"BZh91AY&SY")
+    return [
+        ("build_databin.py", (folder / "o", "--text", f"en={folder / 'no'}"), "no.train.txt: no train text"),
+        ("build_databin.py", (folder / "o", "--text", f"en={text}", f"en={text}"), "given twice"),
+        ("build_databin.py", (folder / "o", "--text", f"en={text}", "--bpe-size", 99999), "gives at most"),
+        ("extract_wiki.py", (folder / "cut.xml.bz2", folder / "o", "--lang", "en"), "cut short"),
+        ("extract_wiki.py", (folder / "none.xml", folder / "o", "--lang", "en"), "none.xml"),
+        ("tokenise.py", (folder / "none.txt", folder / "o", "--lang", "en"), "none.txt"),
+        (
+            "code_switch.py",
+            (f"{text}.train.txt", folder / "o", "--dictionary", broken),
+            "broken.tsv:2: expected 3 columns",
+        ),
+        ("code_switch.py", (f"{text}.train.txt", folder / "o", "--dictionary", broken, "--rate", 2), "--rate is 2"),
+        ("sample_web.py", (f"{text}.train.txt", folder / "o", "--lang", "en", "--sentences", 0), "at least 1"),
+        ("make_dictionary.py", (folder / "o",), "nothing to make"),
+        (
+            "make_dictionary.py",
+            (folder / "o", "--panlex", folder / "x", "--from", "eng-000", "--to", "x"),
+            "no such file",
+        ),
+        ("convert_ner.py", (broken, folder / "o"), "broken.tsv:1: expected a tag"),
+        ("lay_out_pocket.py", (folder, folder / "o"), "manifest.tsv"),
+        (
+            "condition.py",
+            ("default", "en", "--scale", "lab", "--text", folder, "--out", folder / "o"),
+            "needs 2 languages",
+        ),
+    ]
+
+
+def test_bad_input_gives_one_line_status_2_and_no_output(monkeypatch, capsys, tmp_path):
+    for number, (command, arguments, message) in enumerate(bad_inputs(tmp_path)):
+        status, _, err = run(monkeypatch, capsys, command, *arguments)
+        lines = [line for line in err.splitlines() if line.strip() and "B/s" not in line and "?it/s" not in line]
+        assert status == 2, (number, command, err)
+        assert len(lines) == 1, (command, lines)
+        assert message in lines[0]
+        assert not (tmp_path / "o").exists(), command
+
+
+def test_a_killed_command_leaves_no_half_file_and_no_worker(tmp_path):
+    """SIGKILL in the middle of a step with two workers."""
+    import time
+
+    source = write_lines(tmp_path / "a.txt", ["Hello, World! It's a long sentence, isn't it?"] * 200_000)
+    out = tmp_path / "out.txt"
+    command = [
+        sys.executable,
+        str(ROOT / "preprocess/tokenise.py"),
+        str(source),
+        str(out),
+        "--lang",
+        "en",
+        "--workers",
+        "2",
+    ]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    for _ in range(600):
+        if list(tmp_path.glob(".out.txt.*.tmp")):
+            break
+        time.sleep(0.1)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    workers = children.read_text().split() if children.exists() else []
+    process.kill()
+    process.wait()
+    assert not out.exists()
+    assert workers
+    for _ in range(100):
+        if not any(Path(f"/proc/{worker}").exists() for worker in workers):
+            break
+        time.sleep(0.1)
+    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+
+
+GET_DATA = ROOT / "preprocess" / "get_data.sh"
+
+
+def get_data(*arguments):
+    return subprocess.run(["bash", str(GET_DATA), *map(str, arguments)], capture_output=True, text=True, check=False)
+
+
+def test_get_data_takes_files_fetched_by_hand_and_checks_them(tmp_path):
+    hand, out = tmp_path / "hand", tmp_path / "out"
+    for name in ("en-fr.0-5000.txt", "en-fr.5000-6500.txt", "fr-en.0-5000.txt"):
+        write_lines(hand / name, ["a b"])
+    arguments = (out, "--sets", "muse", "--langs", "en fr", "--from-dir", hand)
+    first = get_data(*arguments)
+    assert first.returncode == 2
+    assert "absent: fr-en.5000-6500.txt" in first.stderr
+    write_lines(hand / "fr-en.5000-6500.txt", ["a b"])
+    assert get_data(*arguments).returncode == 0
+    assert len((out / "SHA256SUMS").read_text().splitlines()) == 4
+    assert get_data(*arguments).returncode == 0
+    write_lines(out / "muse" / "en-fr.0-5000.txt", ["changed"])
+    spoilt = get_data(*arguments)
+    assert spoilt.returncode == 2
+    assert "SHA-256 is" in spoilt.stderr
+
+
+def test_get_data_refuses_a_wrong_hash_and_unknown_sets(tmp_path):
+    write_lines(tmp_path / "hand" / "multinli_1.0.zip", ["not it"])
+    wrong = get_data(tmp_path / "out", "--sets", "nli", "--from-dir", tmp_path / "hand")
+    assert wrong.returncode == 2
+    assert "expected 049f507b" in wrong.stderr
+    assert not (tmp_path / "out/nli/multinli_1.0.zip").exists()
+    assert get_data(tmp_path / "out", "--sets", "bnc").returncode == 2
+    assert get_data("-h").returncode == 0
+    assert "dumps.wikimedia.org/enwiki" in get_data(tmp_path / "x", "--list").stdout

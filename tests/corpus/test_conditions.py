@@ -1,0 +1,172 @@
+"""One call a condition: vocabulary mode, text used, code-switching, samples, dictionaries by way of English."""
+
+import bz2
+import json
+import lzma
+import shutil
+
+import numpy as np
+import pytest
+from fairseq.data.indexed_dataset import MMapIndexedDataset
+
+from fairseq_xling.corpus.conditions import CONDITIONS, Scale, build_condition, find_dictionary, find_domains
+from fairseq_xling.corpus.prepare import prepare_languages
+from fairseq_xling.data.vocabulary import Vocabularies
+from fairseq_xling.formats.dictionary import write_weighted
+from fairseq_xling.formats.errors import InputError
+from tests.corpus.test_panlex import database
+from tests.corpus.test_wikipedia import dump, page
+from tests.corpus.worlds import write_splits
+
+SCALE = Scale(200, 120, 1.0, True)
+MODES = {
+    "default": "joint",
+    "wiki_cc": "joint",
+    "no_anchors": "prefixed",
+    "default_anchors": "union",
+    "extra_anchors": "joint",
+    "sep_emb": "separate",
+    "sep_l1-3": "union",
+    "sep_emb_l1-6": "separate",
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Text of fr and ru, a pair without English, in two domains; dictionaries with English only."""
+    root = tmp_path_factory.mktemp("text")
+    for domain, seed, count in (("wiki", 1, 300), ("cc", 5, 900)):
+        write_splits(root / "text" / domain, "fr", "abcdefgh", seed, count)
+        write_splits(root / "text" / domain, "ru", "абвгдежз", seed + 1, count)
+    words = {
+        lang: sorted(set((root / f"text/wiki/{lang}.train.txt").read_text(encoding="utf-8").split()))
+        for lang in ("fr", "ru")
+    }
+    pairs = list(zip(words["fr"], words["ru"], strict=False))
+    write_weighted(root / "dictionaries/fr-en.weighted.tsv", {f: {f"e{i}": 2.0} for i, (f, _) in enumerate(pairs)})
+    write_weighted(root / "dictionaries/en-ru.weighted.tsv", {f"e{i}": {r: 3.0} for i, (_, r) in enumerate(pairs)})
+    return root
+
+
+def build(folder, name, out, languages=("fr", "ru"), **options):
+    return build_condition(name, list(languages), folder, out, SCALE, find_domains(folder), **options)
+
+
+@pytest.mark.parametrize("name", MODES)
+def test_a_condition(folder, tmp_path, name):
+    manifest = build(folder, name, tmp_path / "bin")
+    assert manifest["mode"] == MODES[name] == CONDITIONS[name].mode
+    assert manifest["options"]["bpe_size"] == (200 if MODES[name] == "joint" else 120)
+    assert manifest["history"]["condition"] == name
+    assert Vocabularies.load(tmp_path / "bin").languages == ["fr", "ru"]
+    strings = manifest["anchors"]["fr-ru"]["strings"]["subwords"]
+    shared = manifest["anchors"]["fr-ru"]["shared"]["subwords"]
+    assert strings > 0
+    assert (shared == 0) == (MODES[name] in ("prefixed", "separate"))
+
+
+def test_no_two_conditions_differ_in_nothing_but_name():
+    assert len(CONDITIONS) == 11
+    assert sum(condition.switch for condition in CONDITIONS.values()) == 1
+    assert sum(condition.other_domain for condition in CONDITIONS.values()) == 1
+
+
+def test_wiki_cc_takes_as_much_text_of_the_other_domain(folder, tmp_path):
+    manifest = build(folder, "wiki_cc", tmp_path / "bin")
+    assert manifest["history"]["domains"] == {"fr": "wiki", "ru": "cc"}
+    assert manifest["history"]["sample"] == {"sentences": 300, "of": 900, "wanted": 300}
+    assert manifest["counts"]["ru"]["train"]["sentences"] == 300
+    drawn = (folder / "derived/cc-like-wiki-1/ru.train.txt").read_text(encoding="utf-8").splitlines()
+    assert set(drawn) <= set((folder / "text/cc/ru.train.txt").read_text(encoding="utf-8").splitlines())
+
+
+def test_extra_anchors_add_anchors(folder, tmp_path):
+    default = build(folder, "default", tmp_path / "default")
+    manifest = build(folder, "extra_anchors", tmp_path / "bin")
+    for lang in ("fr", "ru"):
+        counts = manifest["history"]["code_switching"][lang]
+        assert 0 < counts["replaced"] <= 0.15 * counts["words"]
+    share = {m["history"]["condition"]: m["anchors"]["fr-ru"]["shared"]["share"] for m in (default, manifest)}
+    assert share["extra_anchors"] > share["default"]
+    held_out = folder / "derived/fr-ru-anchors-1/fr.valid.txt"
+    assert held_out.read_bytes() == (folder / "text/wiki/fr.valid.txt").read_bytes()
+
+
+def test_derived_text_is_kept_and_made_anew_when_its_source_changes(folder, tmp_path):
+    root = tmp_path / "text"
+    shutil.copytree(folder, root)
+    build(root, "extra_anchors", tmp_path / "a")
+    path = root / "derived/fr-ru-anchors-1/fr.train.txt"
+    first = path.stat().st_mtime_ns
+    build(root, "extra_anchors", tmp_path / "b")
+    assert path.stat().st_mtime_ns == first
+    with open(root / "text/wiki/fr.train.txt", "a", encoding="utf-8") as out:
+        out.write("abc abc\n")
+    build(root, "extra_anchors", tmp_path / "c")
+    assert path.stat().st_mtime_ns > first
+    build(root, "extra_anchors", tmp_path / "d", seed=2)
+    assert (root / "derived/fr-ru-anchors-2/fr.train.txt").read_bytes() != path.read_bytes()
+
+
+def test_dictionaries_direct_inverted_by_way_of_english_and_missing(folder, tmp_path):
+    through = find_dictionary(folder, "fr", "ru")
+    back = find_dictionary(folder, "ru", "fr")
+    assert len(through) > 50
+    assert {(s, t) for s, ts in through.items() for t in ts} == {(s, t) for t, ss in back.items() for s in ss}
+    write_weighted(tmp_path / "dictionaries/ru-fr.weighted.tsv", {"а": {"b": 1.0}})
+    assert find_dictionary(tmp_path, "fr", "ru") == {"b": {"а": 1.0}}
+    with pytest.raises(InputError, match="no dictionary of fr and zh"):
+        find_dictionary(folder, "fr", "zh")
+
+
+@pytest.mark.parametrize(
+    ("name", "languages", "message"),
+    [
+        ("best", ("fr", "ru"), "no condition 'best'; there are default"),
+        ("default", ("fr",), "needs 2 languages"),
+        ("default", ("fr", "fr"), "needs 2 languages"),
+        ("mono", ("fr", "ru"), "needs 1 language,"),
+        ("default", ("fr", "de"), "no train text for de"),
+        ("wiki_cc", ("fr", "de"), "no such text"),
+    ],
+)
+def test_what_cannot_be_built(folder, tmp_path, name, languages, message):
+    with pytest.raises(InputError, match=message):
+        build(folder, name, tmp_path / "bin", languages)
+    assert not (tmp_path / "bin").exists()
+
+
+def test_one_language(folder, tmp_path):
+    manifest = build(folder, "mono", tmp_path / "bin", ("fr",))
+    assert manifest["languages"] == ["fr"]
+    assert manifest["anchors"] == {}
+
+
+def test_from_dumps_to_data_bin(tmp_path):
+    """All that get_data.sh fetches for wiki_cc and extra_anchors, in small: dump, web corpus, PanLex."""
+    raw, text = tmp_path / "raw", tmp_path / "text"
+    (raw / "wiki").mkdir(parents=True)
+    (raw / "cc100").mkdir()
+    (raw / "panlex").mkdir()
+    for lang, word in (("en", "house"), ("fr", "maison")):
+        pages = (page(f"{lang}{i}", f"The {word} {i} is a {word}. It has {i} rooms.") for i in range(120))
+        (raw / f"wiki/{lang}wiki-latest-pages-articles.xml.bz2").write_bytes(bz2.compress(dump(*pages)))
+    web = "".join(f"Web text {i}. Another maison {i}.\n\n" for i in range(400))
+    (raw / "cc100/fr.txt.xz").write_bytes(lzma.compress(web.encode()))
+    database(raw / "panlex/db.sqlite", [("eng-000", "house"), ("fra-000", "maison")], [(1, 0, 1, 5), (1, 1, 1, 5)])
+    for name in ("wiki_cc", "extra_anchors"):
+        prepare_languages(raw, text, ["en", "fr"], name, "lower", seed=1, workers=1)
+        manifest = build_condition(name, ["en", "fr"], text, tmp_path / name, SCALE, find_domains(text))
+        assert manifest["casing"] == "lower"
+        assert manifest["tokenisation"] == {"en": "moses", "fr": "moses"}
+        sentences = sum(manifest["counts"]["fr"][split]["sentences"] for split in ("train", "valid", "test"))
+        assert sentences == 240 if name == "wiki_cc" else sentences > 0
+    assert manifest["history"]["code_switching"]["en"]["replaced"] > 0
+    assert "maison" in (text / "derived/en-fr-anchors-1/en.train.txt").read_text()
+    data = MMapIndexedDataset(str(tmp_path / "extra_anchors/en/train"))
+    assert np.asarray(data[0])[-1] == 2
+    assert json.loads((text / "text/wiki/notes.json").read_text())["casing"] == "lower"
+    shutil.rmtree(raw)
+    prepare_languages(raw, text, ["en", "fr"], "extra_anchors", "lower", seed=1, workers=1)  # nothing left to do
+    with pytest.raises(InputError, match="no dump of the ru Wikipedia"):
+        prepare_languages(raw, text, ["en", "ru"], "default", "lower", seed=1, workers=1)
