@@ -1,8 +1,8 @@
 """Speed of `fairseq_xling.analysis` against the usual ways of computing the same, in one run on the same data.
 
 Each line of the table is checked for equal answers before its ratio is printed. Ratios of one run can be compared
-on a busy machine (those of CPU seconds best), seconds of different runs cannot. The data are made from a seed: clustered vectors of different
-spread with a common offset, so that there are hubs, as in word vectors.
+on a busy machine (those of CPU seconds best), seconds of different runs cannot. The data are made from a seed:
+clustered vectors of different spread with a common offset, so that there are hubs, as in word vectors.
 """
 
 from __future__ import annotations
