@@ -118,9 +118,10 @@ from_source="fairseq-fixed antlr4-python3-runtime jieba" # published as source, 
 
 build_wheels() {
     # fairseq's own build would first fetch a CUDA build of torch: the stub makes it need none (see build_stub).
-    # The stub's path must be absolute, since pip builds in another folder.
+    # The stub's path must be absolute, since pip builds in another folder. No cache: pip would give back a wheel of
+    # any earlier build, made for another NumPy or torch.
     # shellcheck disable=SC2046
-    exec env PYTHONPATH="$here/build_stub" "$py" -m pip wheel --disable-pip-version-check --no-deps --no-build-isolation \
+    exec env PYTHONPATH="$here/build_stub" "$py" -m pip wheel --disable-pip-version-check --no-cache-dir --no-deps --no-build-isolation \
         -w "$work/wheels" $(pins $from_source)
 }
 

@@ -81,7 +81,9 @@ build_fairseq() {
     say "building fairseq (its host needs the glibc of this machine or a newer one: $(ldd --version 2>/dev/null | sed -n '1s/.* //p'))"
     # shellcheck disable=SC2046
     pip install -q --no-deps $(pins setuptools wheel cython numpy)
-    PYTHONPATH=$here/build_stub pip wheel -q --no-deps --no-build-isolation --no-binary fairseq-fixed -w "$work/wheels" "$(pins fairseq-fixed)"
+    # no cache: pip would give back a wheel of any earlier build, made for another NumPy or torch
+    PYTHONPATH=$here/build_stub pip wheel -q --no-cache-dir --no-deps --no-build-isolation --no-binary fairseq-fixed \
+        -w "$work/wheels" "$(pins fairseq-fixed)"
 }
 { [ $from_source = 0 ] && published "$(pins fairseq-fixed)"; } || build_fairseq
 

@@ -129,6 +129,13 @@ def test_everything_pinned_is_installed_once(house: Path) -> None:
     assert all("--no-deps" in call or "torch==" in call for call in calls if "-m pip" in call)
 
 
+def test_fairseq_is_built_anew_without_torch(house: Path) -> None:
+    """A wheel in pip's cache may be of a build against another NumPy or torch."""
+    (call,) = [call for call in install(house)[2] if "fairseq-fixed==" in call]
+    for option in ("-m pip wheel", "--no-cache-dir", "--no-build-isolation", "--no-deps"):
+        assert option in call
+
+
 def test_failure_is_told_and_not_stamped(house: Path) -> None:
     status, text, _ = install(house, fail=f"{NO_TORCH}|sentencepiece==")
     assert status == 1
