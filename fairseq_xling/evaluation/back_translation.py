@@ -189,7 +189,7 @@ class Quality:
 def quality(hypotheses: Sentences, references: Sentences) -> list[Quality]:
     """BLEU and chrF, between 0 and 100, of tokenised sentences (so that sacreBLEU does not tokenise again)."""
     scores = []
-    for name, metric in (("bleu", sacrebleu.BLEU(tokenize="none")), ("chrf", sacrebleu.CHRF())):
+    for name, metric in (("bleu", sacrebleu.BLEU(tokenize="none", force=True)), ("chrf", sacrebleu.CHRF())):
         value = metric.corpus_score(list(hypotheses), [list(references)]).score
         scores.append(Quality(name, value, str(metric.get_signature())))
     return scores

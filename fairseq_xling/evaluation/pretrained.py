@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +49,8 @@ class Pretrained:
             By default a GPU where there is one.
         """
         overrides = {} if data is None else {"data": os.fspath(data)}
-        (model,), _, task = checkpoint_utils.load_model_ensemble_and_task([os.fspath(checkpoint)], overrides)
+        with _quiet():
+            (model,), _, task = checkpoint_utils.load_model_ensemble_and_task([os.fspath(checkpoint)], overrides)
         if not isinstance(model, XlingModel):
             raise InputError("not a checkpoint of a masked language model of this project", checkpoint)
         return cls(model.to(device or default_device()), task.cfg.data)
@@ -83,6 +86,18 @@ class Pretrained:
         """``</s> w1 ... wn </s>``, the form in which XLM encodes a sentence: (n + 2,) int64."""
         boundary = self.segmenter(language).vocabularies.dictionary(language).eos()
         return np.array([boundary, *ids, boundary], dtype=np.int64)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the task announces where a training run begins."""
+    logger = logging.getLogger("fairseq_xling.tasks")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def default_device() -> str:

@@ -1,0 +1,112 @@
+"""Maps of words in context, and heads on frozen layers, where the right answer is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import ortho_group
+
+from fairseq_xling.evaluation.contextual_alignment import LayerMap, learn_maps, linked_words
+from fairseq_xling.evaluation.contextual_transfer import LayerTransfer, read_labelled
+from fairseq_xling.evaluation.frozen_transfer import HeadOptions
+from fairseq_xling.evaluation.sides import Side, Sides
+from fairseq_xling.formats.errors import InputError
+
+
+class Rotated:
+    """A model whose states are those of another, turned: what training apart would ideally give."""
+
+    def __init__(self, model, rotation):
+        self._model, self._rotation = model, torch.tensor(rotation, dtype=torch.float32)
+        self.model = self
+        self.encoder = self
+
+    def __call__(self, *args, **kwargs):
+        return [state @ self._rotation for state in self._model.model.encoder(*args, **kwargs)]
+
+    def __getattr__(self, name):
+        found = getattr(self._model, name, None)
+        return (
+            found
+            if found is not None
+            else getattr(self._model.model, name, None) or getattr(self._model.model.encoder, name)
+        )
+
+
+@pytest.fixture(scope="module")
+def twins(model):
+    rotated = Rotated(model, ortho_group.rvs(16, random_state=2))
+    return Sides(Side("qaa", model), Side("qaa", rotated))
+
+
+@pytest.fixture(scope="module")
+def pairs(lab):
+    lines = (lab / "text/wiki/qaa.train.txt").read_text("utf-8").splitlines()[:150]
+    return [(line.split(), line.split()) for line in lines]
+
+
+@pytest.fixture(scope="module")
+def maps(twins, pairs):
+    return learn_maps(twins.source, twins.target, pairs, [[(i, i) for i in range(len(a))] for a, _ in pairs])
+
+
+def test_the_map_undoes_a_rotation_in_every_layer(twins, maps, pairs):
+    ids = twins.source.model.segmenter("qaa").encode(" ".join(pairs[0][0]))
+    tokens = torch.tensor([[2, *ids, 2]])
+    with torch.no_grad():
+        source = twins.source.model.model.encoder(tokens, "qaa")
+        target = twins.target.model(tokens, "qaa")
+    assert len(maps) == 5
+    for layer_map, x, y in zip(maps, source, target, strict=True):
+        np.testing.assert_allclose(layer_map.map_target(y), layer_map.map_source(x), atol=1e-3)
+        assert not np.allclose(layer_map.map_source(y), layer_map.map_source(x), atol=0.1)
+
+
+def test_mapped_states_have_unit_scale(maps):
+    x = torch.randn(3, 7, 16)
+    mapped: LayerMap = maps[2]
+    assert mapped.map_source(x).shape == x.shape
+    assert float(mapped.map_source(x).square().mean()) == pytest.approx(1, abs=0.3)
+
+
+def test_linked_words_are_numbered_over_sentences_and_drawn_with_a_seed():
+    pairs = [(["a", "b"], ["c"]), ([], ["d"]), (["e"], ["f", "g"])]
+    links = [[(1, 0)], [], [(0, 1)]]
+    assert linked_words(pairs, links, 10, 1).tolist() == [[1, 0], [2, 3]]
+    drawn = linked_words([(["a"] * 9, ["b"] * 9)], [[(i, i) for i in range(9)]], 4, 5)
+    assert len(drawn) == 4
+    assert (drawn[:, 0] == drawn[:, 1]).all()
+    assert (np.diff(drawn[:, 0]) > 0).all()
+    with pytest.raises(InputError, match="no link of one word to one word"):
+        linked_words(pairs, [[(0, 0), (1, 0)], [], []], 10, 1)
+
+
+@pytest.mark.parametrize("task", ["ner", "parsing"])
+def test_a_head_transfers_to_a_rotated_model_through_the_map_only(lab, twins, maps, task):
+    gold = read_labelled(task, lab / {"ner": "ner", "parsing": "ud"}[task], "", twins, split="train")
+    options = HeadOptions(layers=1, dropout=0.0, epochs=12, batch_size=4, learning_rate=5e-3, arc_dim=16, label_dim=8)
+    transfer = LayerTransfer(twins, 0, maps[0], gold, options)
+    transfer.train()
+    target, source = list(transfer.scores())
+    assert (target.source, source.source) == (False, True)
+    assert target.score.value > 0.15  # far above chance, on the sentences of training
+    itself = LayerTransfer(Sides(twins.source, twins.source), 0, None, gold, options)
+    itself.target.feature_map = maps[0].map_source
+    itself.head = transfer.head
+    assert target.score.value == pytest.approx(next(itself.scores()).score.value, abs=0.01)
+    transfer.target.feature_map = maps[0].map_source  # as if the rotated model were the model itself
+    assert next(transfer.scores()).score.value < target.score.value - 0.1
+
+
+def test_one_seed_gives_one_head(lab, twins, maps):
+    gold = read_labelled("ner", lab / "ner", "", twins)
+    options = HeadOptions(layers=1, epochs=1)
+    state = torch.get_rng_state()
+    heads = []
+    for _ in range(2):
+        transfer = LayerTransfer(twins, 1, maps[1], gold, options)
+        transfer.train()
+        heads.append(transfer.head.state_dict())
+    assert all(torch.equal(heads[0][name], heads[1][name]) for name in heads[0])
+    assert torch.equal(state, torch.get_rng_state())
