@@ -11,9 +11,9 @@ from fairseq_xling.command import run_command
 from fairseq_xling.formats.errors import InputError
 
 EXPLANATION = """
-For each task: fine-tune every setting of the grid on the source language, keep the epoch that is best on its dev set, apply
-it to the target language, and report the mean of the two settings that are best on the source's dev set (the paper's
-rule). One line a number goes to results.jsonl; eval/table1.py makes the table of them.
+For each task: fine-tune every setting of the grid on the source language, keep the epoch that is best on its dev set,
+apply it to the target language, and report the mean of the two settings that are best on the source's dev set (the
+paper's rule). One line a number goes to results.jsonl; eval/table1.py makes the table of them.
 
 The grid's scale files lie in eval/grids: lab.toml (two settings a task), pocket.toml, paper.toml (the paper's grids).
 Run it again after an interruption: finished settings are skipped, an interrupted one goes on where it stopped, and what
@@ -23,9 +23,9 @@ What follows -- goes to fairseq-train after the grid's own options, and so overr
 
 DATA holds a folder a task: nli or xnli, ner or wikiann, ud. Names of files: see eval/zero_shot.py -h.
 
-example, after train_scripts/run.sh default qaa-qab --scale lab (about three minutes on 2 cores):
-  python eval/grid.py runs/lab/qaa-qab/default/seed1/checkpoint_best.pt --vocabulary DATA-BIN --data LAB --pair qaa-qab \\
-      --experiment default --seed 1 --out runs/lab/transfer/qaa-qab/default/seed1
+example, one row of the lab's table:
+  python eval/grid.py runs/lab/default/checkpoint_last.pt --vocabulary runs/lab/data-bin/union --data runs/lab/world \\
+      --pair qaa-qab --experiment default --seed 1 --out runs/lab/transfer/qaa-qab/default/seed1 --jobs 2
 """
 
 

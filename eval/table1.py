@@ -13,7 +13,8 @@ from fairseq_xling.formats.results import read_results
 
 EXPLANATION = """
 Reads the lines that eval/grid.py wrote, prints the table, and with --out writes table1.md, table1.csv, table1.tex and
-figure3.png, figure3.pdf. Several seeds become mean ± standard deviation; at scale paper the paper's numbers stand in brackets.
+figure3.png, figure3.pdf. Several seeds become mean ± standard deviation; at scale paper the paper's numbers stand in
+brackets.
 
 example: python eval/table1.py runs/lab/transfer/*/*/*/results.jsonl --scale lab --out runs/lab/tables
 """

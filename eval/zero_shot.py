@@ -11,14 +11,14 @@ EXPLANATION = """
 The checkpoint is one of xling_classification, xling_tagging or xling_parsing (train_scripts or eval/grid.py make them).
 Each language goes through its own embeddings and layers where the model has such.
 
-Files are found by the names the field uses, here for dev data of fr: fr.dev.tsv, fr-dev.tsv, dev-fr.tsv, xnli.dev-fr.tsv,
-fr_gsd-ud-dev.conllu, plain or compressed, in the folder or one below; others by --files fr.dev=PATH.
+Files are found by the names the field uses, here for dev data of fr: fr.dev.tsv, fr-dev.tsv, dev-fr.tsv,
+xnli.dev-fr.tsv, fr_gsd-ud-dev.conllu, plain or compressed, in the folder or one below; others by --files fr.dev=PATH.
 
 Beside each score stand chance (a guess) and majority (the best constant answer). A sentence that is too long goes
 through the model in overlapping pieces; a pair that is too long loses its end, and is counted (cut).
 
-example, after eval/grid.py on the lab (see docs/transfer.md), on both languages:
-  python eval/zero_shot.py runs/lab/transfer/default/ner/lr0.001_bs32/checkpoints/checkpoint_best.pt \\
+example, on both languages, after the example of eval/grid.py:
+  python eval/zero_shot.py runs/lab/transfer/qaa-qab/default/seed1/ner/lr0.001_bs32/checkpoints/checkpoint_best.pt \\
       --languages qaa qab --experiment default --out predictions
 """
 

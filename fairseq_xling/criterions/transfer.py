@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from fairseq.criterions import FairseqCriterion, register_criterion
 from fairseq.logging import metrics
-from torch import Tensor, nn
+from torch import Tensor
 
 from fairseq_xling.data.labelled_task import LabelledTask
 from fairseq_xling.data.ner import NER
@@ -20,7 +20,7 @@ class TransferCriterion(FairseqCriterion):
 
     labelled: ClassVar[type[LabelledTask]]
 
-    def forward(self, model: nn.Module, sample: dict[str, Any], reduce: bool = True) -> tuple[Tensor, int, dict]:
+    def forward(self, model: Any, sample: dict[str, Any], reduce: bool = True) -> tuple[Tensor, int, dict]:
         """Sum of the losses of one batch.
 
         Returns

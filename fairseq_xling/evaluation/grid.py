@@ -1,8 +1,8 @@
 """Fine-tune over a grid, select on the source language's development set, report the target language.
 
-The rule of the paper: the mean of the two settings that are best on English dev. Within a setting the epoch that is best
-there counts. A setting has a folder; what is done is skipped, what was interrupted goes on, and what was made from other
-inputs is made again.
+The rule of the paper: the mean of the two settings that are best on English dev. Within a setting the epoch that is
+best there counts. A setting has a folder; what is done is skipped, what was interrupted goes on, and what was made from
+other inputs is made again.
 """
 
 from __future__ import annotations
@@ -244,7 +244,7 @@ def summarise(attempts: Sequence[Attempt]) -> list[Result]:
     labelled, model = TASKS[attempts[0].task][0], attempts[0].model
     tables = [{result.metric: result for result in read_results(each.folder / "results.jsonl")} for each in attempts]
     dev = [table[f"{labelled.metric}_source_dev"].value for table in tables]
-    chosen = best_two([Reached(value, place) for place, value in enumerate(dev)])  # type: ignore[arg-type]
+    chosen = best_two([Reached(value, place) for place, value in enumerate(dev)])
     names = "+".join(attempts[int(place)].setting.name for _, place in chosen)
     rule = f"mean_of_best_2_of_{len(tables)}_by_source_dev" if len(tables) > 1 else "only_setting"
     results = []
@@ -273,9 +273,9 @@ def at_chance(results: Sequence[Result]) -> str | None:
     if reached.value > constant.value + noise:
         return None
     return (
-        f"warning: NLI stays at chance on the source language itself: dev accuracy {reached.value:.3f}, always answering "
-        f"the same gives {constant.value:.3f} (n={reached.n}). Training did not start: try a lower --lr for the encoder, a "
-        "higher one for the head, more epochs or a larger batch; a zero-shot score of this model means nothing."
+        f"warning: NLI stays at chance on the source language itself: dev accuracy {reached.value:.3f}, and always "
+        f"answering the same gives {constant.value:.3f} (n={reached.n}). Nothing was learnt: try a lower --lr for the "
+        "encoder, a higher one for the head, more epochs or a larger batch; zero-shot scores of this model mean nothing."
     )
 
 

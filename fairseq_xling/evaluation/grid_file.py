@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from fairseq_xling.formats.errors import InputError
 
@@ -100,7 +101,7 @@ def _grid(task: str, table: dict, path: str | os.PathLike[str]) -> Grid:
     known = {field.name: field for field in fields(Grid)}
     if unknown := set(table) - set(known):
         raise InputError(f"[{task}] has an unknown entry '{min(unknown)}'; expected {', '.join(known)}", path)
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
     for name in ("epochs", "batch_size", "lr"):
         if name not in values:
             raise InputError(f"[{task}] lacks the entry '{name}'", path)

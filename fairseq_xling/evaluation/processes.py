@@ -40,7 +40,8 @@ def run_jobs(jobs: Sequence[Job], at_a_time: int, progress: str) -> list[str]:
         For each failed job its name, log file and the last line of that.
     """
     context: Any = multiprocessing.get_context("spawn" if torch.cuda.is_available() else "fork")
-    waiting, running, failures = list(reversed(jobs)), {}, []
+    waiting, failures = list(reversed(jobs)), []
+    running: dict[int, tuple[BaseProcess, Job]] = {}
     threads = max((os.cpu_count() or 1) // max(at_a_time, 1), 1)
     bar = tqdm(total=len(jobs), desc=progress, unit="run", disable=not jobs)
     try:
@@ -51,7 +52,7 @@ def run_jobs(jobs: Sequence[Job], at_a_time: int, progress: str) -> list[str]:
                 process.start()
                 running[process.sentinel] = (process, job)
             for sentinel in wait(list(running)):
-                process, job = running.pop(sentinel)
+                process, job = running.pop(int(sentinel))  # type: ignore[arg-type]
                 process.join()
                 bar.update()
                 if process.exitcode:

@@ -151,7 +151,8 @@ def _deltas(row: Row, default: Row) -> dict[str, float]:
 
 
 def _baselines(results: list[Result], columns: list[tuple[str, str]]) -> list[Row]:
-    chance, majority = {}, {}
+    chance: dict[tuple[str, str], Cell] = {}
+    majority: dict[tuple[str, str], Cell] = {}
     for task, pair in columns:
         metric = METRICS[task]
         guesses = [r.chance for r in select(results, task=task, pair=pair, metric=metric) if r.chance is not None]

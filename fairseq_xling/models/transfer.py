@@ -97,9 +97,10 @@ class Description:
     def from_json(cls, text: str) -> "Description":
         """Read `to_json`; InputError where it is something else."""
         try:
-            values = json.loads(text)
+            values: dict[str, Any] = json.loads(text)
             shape = Shape(**values.pop("shape"))
-            return cls(shape=shape, **{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+            values |= {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
+            return cls(shape=shape, **values)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise InputError(f"the checkpoint's description of its model is damaged: {error}") from None
 
@@ -162,7 +163,7 @@ def _languages(task: Mapping[str, Any], weights: Mapping[str, Tensor], sharing: 
 class XlingTransferModel(BaseFairseqModel):
     """Encoder and head; language-specific parts of the encoder are frozen unless asked otherwise.
 
-    Freezing means no gradient: dropout acts in frozen layers as in others, as it does where parameters alone are frozen.
+    Freezing means no gradient, no more: dropout acts in frozen layers as it does in others.
 
     Parameters
     ----------

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from fairseq.optim import register_optimizer
@@ -25,8 +24,8 @@ class TwoRates(XlingAdam):
     """`xling_adam` over two groups of parameters.
 
     fairseq's schedules set one rate; here each group has that rate times its own constant factor: 1, and
-    ``head_lr / lr`` for parameters whose attribute `param_group` is ``head``. fairseq's `composite` optimiser could do as
-    much, but cannot be set up from the command line.
+    ``head_lr / lr`` for parameters whose attribute `param_group` is ``head``. fairseq's `composite` optimiser could
+    do as much, but cannot be set up from the command line.
 
     Parameters
     ----------

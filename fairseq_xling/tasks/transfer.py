@@ -181,7 +181,7 @@ class TransferTask(FairseqTask):
         self.datasets[split] = batches
         logger.info(describe_encoding(batches, f"{source} {split}", unknown))
 
-    def get_batch_iterator(self, dataset: LabelledBatches, *args: Any, **kwargs: Any):  # type: ignore[override]
+    def get_batch_iterator(self, dataset: LabelledBatches, *args: Any, **kwargs: Any):
         """fairseq's iterator over whole batches: sharding, buffering and resuming are its own."""
         size = kwargs.get("max_sentences")
         if not size:
