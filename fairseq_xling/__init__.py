@@ -10,8 +10,9 @@ from importlib.util import find_spec
 
 __version__ = "0.1.0"
 
-# The doctor must also speak where fairseq or torch do not load.
-if find_spec("fairseq") is not None and "fairseq_xling.doctor" not in getattr(sys, "orig_argv", ()):
+# The doctor must also speak where fairseq or torch do not load; the commands about runs must answer at once.
+ALONE = ("fairseq_xling.doctor", "fairseq_xling.runs.")
+if find_spec("fairseq") is not None and not any(word.startswith(ALONE) for word in getattr(sys, "orig_argv", ())):
     from fairseq_xling import checkpoints, criterions, models, optim, tasks  # noqa: F401
 
     checkpoints.install()

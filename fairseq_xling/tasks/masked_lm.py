@@ -21,6 +21,7 @@ from fairseq_xling.data.vocabulary import Vocabularies
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.models.encoder import VocabularyInfo
 from fairseq_xling.sharing import Sharing
+from fairseq_xling.tasks import preemption
 from fairseq_xling.tasks.metrics_log import MetricsLog
 from fairseq_xling.tasks.training_report import Pace, count_parameters, describe_epoch
 
@@ -88,6 +89,7 @@ class XlingMaskedLMTask(FairseqTask):
     """
 
     cfg: XlingMaskedLMConfig
+    keeps_previous_checkpoint = True
 
     def __init__(self, cfg: XlingMaskedLMConfig, vocabularies: Vocabularies):
         super().__init__(cfg)
@@ -102,6 +104,7 @@ class XlingMaskedLMTask(FairseqTask):
     def setup_task(cls, cfg: XlingMaskedLMConfig, **kwargs: Any) -> "XlingMaskedLMTask":
         """Read the vocabularies; with `from_checkpoint` as well."""
         show_input_errors_in_one_line()
+        preemption.install()
         languages = [language.strip() for language in cfg.langs.split(",")] if cfg.langs else None
         vocabularies = Vocabularies.load(cfg.data, languages)
         for language in vocabularies.languages:

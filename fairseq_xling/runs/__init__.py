@@ -1,0 +1,1 @@
+"""What the scripts in `train_scripts/` need beyond shell: stages, jobs, and the state of both. No fairseq, no torch."""

@@ -1,0 +1,141 @@
+"""The record of a stage, a small JSON file beside its output: what it was made from, its state, and why it failed."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fairseq_xling.formats.errors import InputError
+from fairseq_xling.formats.files import atomic_write
+
+STATES = ("running", "done", "stopped", "failed")
+HEARTBEAT = 30.0
+"""Seconds after which a running stage says again that it lives."""
+
+
+@dataclass
+class Record:
+    """One attempt, the last, at a stage.
+
+    Attributes
+    ----------
+    stage, output : str
+    state : {"running", "done", "stopped", "failed"}
+        Stopped: by a signal; it goes on when run again.
+    identity : dict
+        See `Identity.as_dict`.
+    host, pid, job : str, int, str
+        Where it runs; `job` is Slurm's number, or empty.
+    began, ended : float
+        Seconds since 1970; `ended` 0 while running.
+    status : int
+        Exit status of the command.
+    message : str
+        Last line of the log where it did not end well.
+    """
+
+    stage: str
+    output: str
+    state: str = "running"
+    identity: dict[str, Any] = field(default_factory=dict)
+    host: str = field(default_factory=socket.gethostname)
+    pid: int = field(default_factory=os.getpid)
+    job: str = field(default_factory=lambda: os.environ.get("SLURM_JOB_ID", ""))
+    began: float = field(default_factory=time.time)
+    ended: float = 0.0
+    status: int = 0
+    message: str = ""
+
+    @property
+    def path(self) -> Path:
+        """The record's own file."""
+        return beside(Path(self.output), self.stage, "json")
+
+    @property
+    def log(self) -> Path:
+        """All that the command printed, in every attempt."""
+        return beside(Path(self.output), self.stage, "log")
+
+    def write(self) -> None:
+        """Write the file."""
+        with atomic_write(self.path) as out:
+            json.dump(asdict(self), out, indent=1)
+
+    def lives(self) -> bool:
+        """Whether a record that says running is believed: its process is here, or gave a sign lately."""
+        if self.state != "running":
+            return False
+        if self.host == socket.gethostname():
+            return Path(f"/proc/{self.pid}").exists() if Path("/proc/self").exists() else _is_alive(self.pid)
+        return time.time() - self.path.stat().st_mtime < 4 * HEARTBEAT
+
+
+def beside(output: Path, stage: str, suffix: str) -> Path:
+    """`OUTPUT.STAGE.SUFFIX`."""
+    return output.with_name(f"{output.name}.{stage}.{suffix}")
+
+
+def read_record(path: Path) -> Record | None:
+    """A record, or None where there is none.
+
+    Raises
+    ------
+    InputError
+        The file is something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        record = Record(**content)
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError):
+        raise InputError("not the record of a stage; remove it to do the stage again", path) from None
+    return record if record.state in STATES else None
+
+
+@contextmanager
+def locked(path: Path, say: Any) -> Iterator[int]:
+    """Hold a lock on a file; `say(line)` where another holds it. It ends with the last process that has the descriptor."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another run is making it; waiting")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError as error:
+            say(f"no locks on this file system ({error.strerror}); do not run the same stage twice at once")
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def last_line(path: Path) -> str:
+    """The last line of a log that says something, cut at 300 characters."""
+    try:
+        with open(path, "rb") as log:
+            log.seek(0, os.SEEK_END)
+            log.seek(max(log.tell() - 20_000, 0))
+            lines = log.read().decode("utf-8", "replace").splitlines()
+    except FileNotFoundError:
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")[:300]

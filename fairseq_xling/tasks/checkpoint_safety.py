@@ -1,0 +1,129 @@
+"""Checkpoint files that survive crashes: written whole or not at all, with the one before kept.
+
+fairseq writes the first file of a save under a temporary name and renames it, but copies the others (``checkpoint_last.pt``
+among them) in place: a crash in between leaves half a file under the final name. Here they become links to the first
+file, which takes no time and no room.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from fairseq import checkpoint_utils
+from fairseq.distributed import utils as distributed_utils
+from fairseq.file_io import PathManager
+
+from fairseq_xling.formats.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+LAST, PREVIOUS = "checkpoint_last.pt", "checkpoint_previous.pt"
+_save, _load = checkpoint_utils.save_checkpoint, checkpoint_utils.load_checkpoint
+
+
+def put_in_place(source: str | os.PathLike[str], target: str | os.PathLike[str], overwrite: bool = True) -> bool:
+    """Make `target` the same file as `source`, at once: a link, or a copy where the file system has none."""
+    if os.path.realpath(source) == os.path.realpath(target):
+        return True
+    temporary = f"{os.fspath(target)}.{os.getpid()}.tmp"
+    try:
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+        os.replace(temporary, target)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    return True
+
+
+def is_whole(path: str | os.PathLike[str]) -> bool:
+    """Whether a checkpoint file has its end and all its check sums are right."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError):
+        return False
+
+
+def fall_back(save_dir: str | os.PathLike[str]) -> str | None:
+    """Put the checkpoint before in the place of a last one that is damaged.
+
+    Returns
+    -------
+    str or None
+        What was done, in one line; None where nothing is damaged, or nothing whole is left to go on from.
+    """
+    last, previous = Path(save_dir) / LAST, Path(save_dir) / PREVIOUS
+    if not last.exists() or is_whole(last) or not is_whole(previous):
+        return None
+    os.replace(last, last.with_name(f"{LAST}.damaged"))
+    put_in_place(previous, last)
+    return f"{last} is damaged (kept as {LAST}.damaged); going on from {PREVIOUS}, the one before it"
+
+
+def load_checkpoint(cfg: Any, trainer: Any, **options: Any) -> Any:
+    """fairseq's `load_checkpoint`, after `fall_back` on the first worker."""
+    if trainer.data_parallel_rank == 0 and cfg.restore_file == LAST:
+        line = fall_back(cfg.save_dir)
+        if line:
+            logger.warning(line)
+    wait_for_all(trainer)
+    loaded = _load(cfg, trainer, **options)
+    trainer.saved_at = trainer.get_num_updates()
+    return loaded
+
+
+def _save_checkpoint(cfg: Any, trainer: Any, epoch_itr: Any, val_loss: Any) -> Any:
+    """fairseq's `save_checkpoint`, with the last checkpoint kept and a full disk answered in one line."""
+    last = Path(cfg.save_dir) / LAST
+    updates = trainer.get_num_updates()
+    try:
+        keep = trainer.data_parallel_rank == 0 and getattr(trainer.task, "keeps_previous_checkpoint", False)
+        if keep and last.exists() and trainer.saved_at != updates:
+            put_in_place(last, last.with_name(PREVIOUS))
+        saved = _save(cfg, trainer, epoch_itr, val_loss)
+    except (OSError, RuntimeError) as error:
+        for rest in Path(cfg.save_dir).glob("*.tmp"):
+            rest.unlink(missing_ok=True)
+        if not is_full(error, cfg.save_dir):
+            raise
+        raise InputError(
+            "the disk is full, so update "
+            f"{updates} was not saved; {'the checkpoint before is whole' if last.exists() else 'nothing was saved yet'}: "
+            "make room and run the same command again",
+            cfg.save_dir,
+        ) from error
+    trainer.saved_at = updates
+    return saved
+
+
+def is_full(error: BaseException, folder: str | os.PathLike[str]) -> bool:
+    """Whether an error of writing comes from a full disk or an exhausted quota (torch wraps the system's error)."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return isinstance(error, RuntimeError) and shutil.disk_usage(folder).free < 1 << 20
+
+
+def wait_for_all(trainer: Any) -> None:
+    """Return when every worker has come here."""
+    if trainer.data_parallel_world_size > 1:
+        token = torch.zeros(1, device=trainer.device)
+        distributed_utils.all_reduce(token, group=trainer.data_parallel_process_group)
+        token.item()
+
+
+def install() -> None:
+    """Make fairseq save in this way; a second call does nothing."""
+    checkpoint_utils.save_checkpoint = _save_checkpoint
+    PathManager.copy = staticmethod(put_in_place)
