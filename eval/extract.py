@@ -46,6 +46,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N sentences")
     parser.add_argument("--pooling", choices=POOLINGS, default="mean", help="a word from its subwords (mean)")
     parser.add_argument("--one-subword", action="store_true", help="with --words: only words of one subword")
+    parser.add_argument("--untrained", type=int, metavar="SEED", help="give the model fresh random weights")
     parser.add_argument("--data", metavar="DIR", help="data-bin of the model (default: where it was at training)")
     parser.add_argument("--bf16", action="store_true", help="compute in bfloat16")
     args = parser.parse_args()
@@ -53,6 +54,8 @@ def main() -> None:
     if not equals:
         raise InputError(f"expected LANG=CHECKPOINT, found {args.model!r}")
     model = Pretrained.load(checkpoint, args.data)
+    if args.untrained is not None:
+        model = model.random_twin(args.untrained)
     segmenter = model.segmenter(language)
     lines: Iterable[str] = islice(read_lines(args.text), args.limit)
     if args.raw:

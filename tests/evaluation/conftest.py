@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ from fairseq_xling.corpus.databin import DatabinOptions, build_databin
 from fairseq_xling.evaluation.pretrained import Pretrained
 from fairseq_xling.lab import LabOptions, write_lab
 from tests.tasks import pretraining
+
+ROOT = Path(__file__).resolve().parents[2]
 
 LANGUAGES = ("qaa", "qab")
 
@@ -32,3 +36,17 @@ def checkpoint(lab, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def model(checkpoint) -> Pretrained:
     return Pretrained.load(checkpoint, device="cpu")
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """Runs the main function of eval/NAME.py with arguments."""
+
+    def run(name: str, *arguments: object) -> None:
+        spec = importlib.util.spec_from_file_location(f"eval_{name}", ROOT / "eval" / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        monkeypatch.setattr(sys, "argv", [f"eval/{name}.py", *map(str, arguments)])
+        module.main()
+
+    return run

@@ -2,31 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.formats.results import parse_signature, read_results, select
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def command(monkeypatch):
-    """Runs the main function of eval/NAME.py with arguments."""
-
-    def run(name: str, *arguments: object) -> None:
-        spec = importlib.util.spec_from_file_location(f"eval_{name}", ROOT / "eval" / f"{name}.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        monkeypatch.setattr(sys, "argv", [f"eval/{name}.py", *map(str, arguments)])
-        module.main()
-
-    return run
 
 
 @pytest.fixture

@@ -1,0 +1,48 @@
+"""Back-translation: the round trip through fairseq's translation task, and its quality."""
+
+from __future__ import annotations
+
+import pytest
+
+from fairseq_xling.evaluation.back_translation import SOURCE, TARGET, BackTranslator, TranslationOptions, quality
+from fairseq_xling.formats.errors import InputError
+from fairseq_xling.formats.results import parse_signature, read_results
+
+
+def test_quality_is_sacrebleus_with_its_signature():
+    scores = {score.metric: score for score in quality(["a b c d e"], ["a b c d e"])}
+    assert scores["bleu"].value == pytest.approx(100)
+    assert scores["chrf"].value == pytest.approx(100)
+    assert "tok:none" in scores["bleu"].signature
+    assert "version:" in scores["chrf"].signature
+
+
+def test_finished_paraphrases_are_scored(command, tmp_path):
+    (tmp_path / "p.tsv").write_text("a b c d e\ta b c d e\nf g\tf h\n")
+    options = [tmp_path, "--finished", tmp_path / "p.tsv", "--results", tmp_path / "results.jsonl"]
+    command("paraphrase", *options)
+    lines = read_results(tmp_path / "results.jsonl")
+    assert [(line.metric, line.n) for line in lines] == [("bleu", 2), ("chrf", 2)]
+    assert "version=" in parse_signature(lines[0].signature)["rule"]
+    (tmp_path / "p.tsv").write_text("a\tb\nonly one\n")
+    with pytest.raises(InputError, match=r"p\.tsv:2: expected sentence and paraphrase, found 1 columns"):
+        command("paraphrase", *options)
+
+
+@pytest.mark.slow
+def test_two_small_models_there_and_back(tmp_path):
+    words = [f"w{i}" for i in range(12)]
+    sources = [" ".join(words[(3 * i + j) % 12] for j in range(1 + i % 4)) for i in range(200)]
+    targets = [" ".join(word.replace("w", "v") for word in source.split()) for source in sources]
+    options = TranslationOptions(bpe_size=60, updates=60, tokens=400, learning_rate=5e-3, cpu=True)
+    maker = BackTranslator(tmp_path, options, say=lambda text: None)
+    maker.prepare((sources[20:], targets[20:]), (sources[:20], targets[:20]))
+    for direction in ((SOURCE, TARGET), (TARGET, SOURCE)):
+        assert maker.train(*direction).is_file()
+    there, back = maker.paraphrase(["w1 w4", "", "w2"])
+    assert there[1] == back[1] == ""
+    assert all(word.startswith("v") for word in " ".join(there).split())
+    assert all(word.startswith("w") for word in " ".join(back).split())
+    stamp = (tmp_path / f"{SOURCE}-{TARGET}" / "checkpoint_best.pt").stat().st_mtime_ns
+    BackTranslator(tmp_path, options, say=lambda text: None).train(SOURCE, TARGET)
+    assert (tmp_path / f"{SOURCE}-{TARGET}" / "checkpoint_best.pt").stat().st_mtime_ns == stamp
