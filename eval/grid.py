@@ -23,9 +23,9 @@ What follows -- goes to fairseq-train after the grid's own options, and so overr
 
 DATA holds a folder a task: nli or xnli, ner or wikiann, ud. Names of files: see eval/zero_shot.py -h.
 
-example, one row of the lab's table:
-  python eval/grid.py runs/lab/default/checkpoint_last.pt --vocabulary runs/lab/data-bin/union --data runs/lab/world \\
-      --pair qaa-qab --experiment default --seed 1 --out runs/lab/transfer/qaa-qab/default/seed1 --jobs 2
+example, one row of the lab's table, after train_scripts/run.sh default qaa-qab --scale lab:
+  python eval/grid.py runs/lab/default/qaa-qab/seed1/checkpoint_last.pt --data runs/lab/lab --pair qaa-qab \\
+      --experiment default --seed 1 --out runs/lab/default/qaa-qab/seed1/transfer --jobs 2
 """
 
 
@@ -35,7 +35,7 @@ def arguments() -> argparse.Namespace:
         description=__doc__, epilog=EXPLANATION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("checkpoint", type=Path, help="pretrained checkpoint of xling_masked_lm")
-    parser.add_argument("--vocabulary", type=Path, required=True, help="data-bin that it was trained on")
+    parser.add_argument("--vocabulary", type=Path, help="data-bin that it was trained on (where it was then)")
     parser.add_argument("--data", type=Path, required=True, help="folder of the tasks' data")
     parser.add_argument("--pair", required=True, help="source and target language, such as en-fr")
     parser.add_argument("--experiment", required=True, help="row of Table 1, such as no_anchors")
@@ -77,6 +77,7 @@ def main() -> None:
     from fairseq_xling.evaluation.grid_file import read_grids
     from fairseq_xling.evaluation.processes import run_jobs
     from fairseq_xling.evaluation.zero_shot import Run
+    from fairseq_xling.models.transfer import read_pretrained
 
     source, dash, target = args.pair.partition("-")
     if not (source and dash and target):
@@ -89,7 +90,8 @@ def main() -> None:
         if task not in grids or task not in grid.TASKS:
             raise InputError(f"no grid for task '{task}'; there is {', '.join(grids)}", path)
     run = Run(args.experiment, args.pair, args.scale, args.seed)
-    model = grid.Model(args.checkpoint, args.vocabulary, source, target, args.test_split, run, args.files)
+    vocabulary = args.vocabulary or Path(read_pretrained(args.checkpoint).data)
+    model = grid.Model(args.checkpoint, vocabulary, source, target, args.test_split, run, args.files)
     attempts = {
         task: [
             grid.Attempt(

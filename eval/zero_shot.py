@@ -18,8 +18,8 @@ Beside each score stand chance (a guess) and majority (the best constant answer)
 through the model in overlapping pieces; a pair that is too long loses its end, and is counted (cut).
 
 example, on both languages, after the example of eval/grid.py:
-  python eval/zero_shot.py runs/lab/transfer/qaa-qab/default/seed1/ner/lr0.001_bs32/checkpoints/checkpoint_best.pt \\
-      --languages qaa qab --experiment default --out predictions
+  RUN=runs/lab/default/qaa-qab/seed1/transfer/ner/lr0.001_bs32/checkpoints
+  python eval/zero_shot.py $RUN/checkpoint_best.pt --languages qaa qab --experiment default --out predictions
 """
 
 

@@ -41,7 +41,7 @@ class TransferCriterion(FairseqCriterion):
         }
         if not model.training:
             predicted = self.task.decode(output, sample, model)
-            logging_output |= self.task.labelled.counts(sample["gold"], predicted)
+            logging_output |= self.task.labelled.counts(sample["gold"].examples, predicted)
         return loss, size, logging_output
 
     @classmethod

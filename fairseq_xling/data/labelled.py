@@ -8,6 +8,7 @@ context on both sides; a pair that is too long loses the end of its longer side,
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -102,6 +103,14 @@ def _windows(begins: Array, ends: Array, room: int) -> list[tuple[int, int]]:
             return found
         half = int(np.searchsorted(begins, begins[first] + room // 2))
         first = min(max(half, first + 1), last)
+
+
+@dataclass(frozen=True, slots=True)
+class Gold:
+    """What the examples of a batch are scored against; a class, as fairseq takes lists and named tuples apart on the
+    way to a GPU."""
+
+    examples: list[Any]
 
 
 class LabelledBatches(FairseqDataset):
@@ -211,7 +220,7 @@ class LabelledBatches(FairseqDataset):
                 "words": _flat_words(items, tokens.shape[1]) if len(items[0].words) else None,
             },
             "target": _stack_targets([item.target for item in items]),
-            "gold": [self.gold[index] for index in chosen.tolist()],
+            "gold": Gold([self.gold[index] for index in chosen.tolist()]),
         }
 
     def collater(self, samples: list[dict[str, Any]]) -> dict[str, Any]:

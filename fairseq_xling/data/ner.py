@@ -16,7 +16,7 @@ from fairseq_xling.formats.bio import TaggedSentence, read_bio, write_bio
 
 
 class NER(LabelledTask[TaggedSentence]):
-    """BIO columns; span F1 after the paper's repair rule (a span takes its last type)."""
+    """BIO columns; span F1 after the paper's repair rule (a span takes its last type), conlleval's beside it."""
 
     name, head, metric = "ner", "tagging", "f1"
     extensions = ("tsv", "bio")
@@ -44,15 +44,22 @@ class NER(LabelledTask[TaggedSentence]):
         return [labels[number] for number in output]
 
     def score(self, examples: Sequence[TaggedSentence], predictions: Sequence[Sequence[str]]) -> list[Score]:
-        found = self._spans(examples, predictions)
+        found, conlleval = (self._spans(examples, predictions, rule) for rule in ("last_type", "conlleval"))
         return [
-            Score(metric, value, max(found.gold, 1), f"spans,repair:{found.rule},gold:{found.gold_rule}")
-            for metric, value in (("f1", found.f1), ("precision", found.precision), ("recall", found.recall))
+            Score(metric, value, max(spans.gold, 1), f"spans,repair:{spans.rule},gold:{spans.gold_rule}")
+            for metric, value, spans in (
+                ("f1", found.f1, found),
+                ("precision", found.precision, found),
+                ("recall", found.recall, found),
+                ("f1_conlleval", conlleval.f1, conlleval),
+            )
         ]
 
     @staticmethod
-    def _spans(examples: Sequence[TaggedSentence], predictions: Sequence[Sequence[str]]) -> SpanScore:
-        return span_f1([sentence.tags for sentence in examples], predictions)
+    def _spans(
+        examples: Sequence[TaggedSentence], predictions: Sequence[Sequence[str]], rule: str = "last_type"
+    ) -> SpanScore:
+        return span_f1([sentence.tags for sentence in examples], predictions, rule)
 
     def counts(self, examples: Sequence[TaggedSentence], predictions: Sequence[Sequence[str]]) -> dict[str, int]:
         found = self._spans(examples, predictions)

@@ -275,7 +275,7 @@ def at_chance(results: Sequence[Result]) -> str | None:
     return (
         f"warning: NLI stays at chance on the source language itself: dev accuracy {reached.value:.3f}, and always "
         f"answering the same gives {constant.value:.3f} (n={reached.n}). Nothing was learnt: try a lower --lr for the "
-        "encoder, a higher one for the head, more epochs or a larger batch; zero-shot scores of this model mean nothing."
+        "encoder, a higher one for the head, more epochs, larger batches; zero-shot scores of this model mean nothing."
     )
 
 

@@ -115,6 +115,8 @@ class BiaffineHead(LabelHead):
 
     def decode(self, arcs: Arcs, present: Tensor) -> list[list[tuple[int, int]]]:
         """The best trees with one root word each: (head, number of the relation) of every word."""
+        if arcs.scores.isnan().any():
+            raise InputError("the parser's scores are not numbers: training has diverged; a lower --lr would help")
         lengths = present.sum(dim=1).tolist()
         heads = maximum_spanning_trees(arcs.scores.detach().float().cpu().numpy(), lengths)
         index = torch.from_numpy(heads).clamp(min=0).to(arcs.scores.device)

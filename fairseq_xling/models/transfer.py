@@ -117,12 +117,15 @@ class Pretrained:
         Empty where nothing is language-specific and the run used all of its data's languages.
     weights : dict of str to Tensor
         Names as in `XlingEncoder`.
+    data : str
+        Data-bin that it was trained on, where it was then.
     """
 
     shape: Shape
     separate: str
     languages: tuple[str, ...]
     weights: dict[str, Tensor]
+    data: str
 
 
 def read_pretrained(path: str | Path) -> Pretrained:
@@ -148,7 +151,8 @@ def read_pretrained(path: str | Path) -> Pretrained:
         sharing = Sharing.parse(config.separate, shape.layers)
     except TypeError as error:
         raise InputError(f"the checkpoint's configuration is damaged: {error}", path) from None
-    return Pretrained(shape, str(sharing), _languages(task, weights, sharing), weights)
+    languages = _languages(task, weights, sharing)
+    return Pretrained(shape, str(sharing), languages, weights, str(task.get("data", "")))
 
 
 def _languages(task: Mapping[str, Any], weights: Mapping[str, Tensor], sharing: Sharing) -> tuple[str, ...]:

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from fairseq import utils
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fairseq_xling.data.labelled import IGNORED, LabelledBatches, pair_item, sentence_item
+from fairseq_xling.formats.nli import Pair
 
 
 def make_sentence(lengths, limit):
@@ -91,12 +93,19 @@ def test_words_of_a_batch_point_at_their_first_subwords():
     sample = batches[1, 0]
     tokens, words = sample["net_input"]["src_tokens"], sample["net_input"]["words"]
     assert tokens.shape[0] > 3  # the long one takes several rows
-    assert sorted(sample["gold"]) == ["a", "b", "c"]
+    assert sorted(sample["gold"].examples) == ["a", "b", "c"]
     for index, line, target in zip(sample["id"].tolist(), words, sample["target"]):
         ids, starts, _ = made[index]
         there = line >= 0
         assert tokens.flatten()[line[there]].tolist() == [ids[start] for start in starts]
         assert torch.equal(target == IGNORED, ~there)
+
+
+def test_gold_arrives_whole_on_a_gpu():
+    """fairseq's way to the GPU makes plain tuples of named ones."""
+    batches = LabelledBatches([pair_item([5], [6], 0, 64)], [Pair("a", "b", "neutral")], "en", 1)
+    moved = utils.apply_to_sample(lambda tensor: tensor, batches.sample(np.array([0])))
+    assert moved["gold"].examples[0].label == "neutral"
 
 
 def batches_of(count, seed=0, **options):

@@ -163,6 +163,14 @@ def test_tags_unknown_to_training():
         NLI().check_labels([Pair("a", "b", "neutral")], ["entailment", "contradiction"], "x.tsv")
 
 
+def test_the_papers_repair_rule_and_conllevals():
+    gold = [TaggedSentence(("a", "b"), ("B-LOC", "I-LOC"), 1)]
+    scores = {score.metric: score for score in NER().score(gold, [["B-PER", "I-LOC"]])}
+    assert scores["f1"].value == 1.0  # the span takes its last type
+    assert scores["f1_conlleval"].value == 0.0  # two spans
+    assert scores["f1"].rule != scores["f1_conlleval"].rule
+
+
 def test_relations_of_another_scheme_are_refused(tmp_path):
     path = tmp_path / "x.conllu"
     path.write_text(world.conllu(["a", "b", "c", "d"]))
