@@ -8,7 +8,9 @@ fairseq has no hook between updates, so this wraps the function that it calls th
 
 from __future__ import annotations
 
+import atexit
 import logging
+import multiprocessing
 import os
 import signal
 import sys
@@ -47,6 +49,8 @@ class Watch:
             for number in SIGNALS:
                 before = signal.signal(number, self._note)
                 self._before.setdefault(number, before)
+        atexit.unregister(_end_loaders)
+        atexit.register(_end_loaders)
 
     def stop(self) -> None:
         """Give the signals their old effect."""
@@ -111,6 +115,12 @@ def _stop(cfg: Any, trainer: Any, epoch_itr: Any) -> None:
     logger.info(f"stopped by a signal after update {updates}, which is saved; the same command goes on from there")
     sys.stdout.flush()
     sys.exit(STOPPED)
+
+
+def _end_loaders() -> None:
+    """At the end of the program: loaders do not hear SIGTERM (below), by which multiprocessing would end them."""
+    for loader in multiprocessing.active_children():
+        loader.kill()
 
 
 def _leave_signals_to_the_parent() -> None:

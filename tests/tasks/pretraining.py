@@ -63,9 +63,9 @@ def command(data, save_dir, *extra):
     return [str(Path(sys.executable).with_name("fairseq-train")), *arguments(data, save_dir, *extra)]
 
 
-def run(data, save_dir, *extra):
+def run(data, save_dir, *extra, limit=300):
     """fairseq-train as a program of its own: the finished process."""
-    return subprocess.run(command(data, save_dir, *extra), capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(command(data, save_dir, *extra), capture_output=True, text=True, timeout=limit, check=False)
 
 
 def load(save_dir):

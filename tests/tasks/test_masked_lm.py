@@ -93,6 +93,11 @@ def test_loader_workers_change_nothing(shared, tmp_path):
     assert_equal_states(alone, helped)
 
 
+def test_a_run_that_ends_within_an_epoch_leaves_no_loader_behind(shared, tmp_path):
+    result = run(shared, tmp_path, "--max-update", 2, "--num-workers", 1, "--epoch-sequences", 4000, limit=90)
+    assert result.returncode == 0, result.stderr
+
+
 def test_autocast_computes_in_bf16_and_keeps_fp32_weights(shared, tmp_path):
     exact = train(shared, tmp_path / "fp32", "--max-update", 5)
     rounded = train(shared, tmp_path / "bf16", "--max-update", 5, "--bf16-autocast")
