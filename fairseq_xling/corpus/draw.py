@@ -48,7 +48,7 @@ class Drawing:
         order = np.argsort(where, kind="stable")
         order = order[where[order] < self._open]
         bounds = np.searchsorted(where[order], np.arange(self._open + 1))
-        picked, keys = [lines[i] for i in order.tolist()], keys[order]
+        picked, keys = list(map(lines.__getitem__, order.tolist())), keys[order]
         for bucket in np.flatnonzero(np.diff(bounds)).tolist():
             start, end = int(bounds[bucket]), int(bounds[bucket + 1])
             self._lines[bucket] += picked[start:end]
@@ -93,7 +93,7 @@ class Drawing:
                 lines, keys = self._load(bucket)
                 order = np.argsort(keys, kind="stable")[:left].tolist()
                 left -= len(order)
-                yield [lines[i] for i in order]
+                yield list(map(lines.__getitem__, order))
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
 

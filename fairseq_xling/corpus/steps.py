@@ -22,6 +22,10 @@ def count_sentences(path: Path) -> int:
     return sum(sum(1 for line in block.split(b"\n") if line.strip()) for _, block in read_blocks(path))
 
 
+def _joined(lines: list[bytes]) -> bytes:
+    return b"\n".join((*lines, b""))
+
+
 def _drawing(out: Path, seed: int, sources: Sequence[Path], count: int | None = None) -> Drawing:
     folder = out.with_name(f".{out.name}.buckets")
     buckets = min(max(sum(text_size(path) for path in sources) // _BUCKET_BYTES, 16), 4096)
@@ -45,7 +49,7 @@ def sample(
         drawing.add(lines)
     with atomic_write(out, "wb") as handle:
         for lines in drawing.lines():
-            handle.writelines(line + b"\n" for line in lines)
+            handle.write(_joined(lines))
     return min(count, drawing.seen), found
 
 
@@ -133,7 +137,7 @@ def join_splits(prefixes: Sequence[Path], out: Path, seed: int) -> None:
             drawing.add([line for line in block.split(b"\n") if line and line not in held_out])
     with atomic_write(f"{out}.train.txt", "wb") as handle:
         for lines in drawing.lines():
-            handle.writelines(line + b"\n" for line in lines)
+            handle.write(_joined(lines))
 
 
 def _split(drawing: Drawing, prefix: Path, valid: int, test: int, source: Path) -> dict[str, int]:
@@ -157,9 +161,9 @@ def _write_splits(batches: Iterator[list[bytes]], out: dict[str, IO[bytes]], val
             held_out.update(taken)
             counts[split] += len(taken)
             if taken:
-                out[split].writelines(line + b"\n" for line in taken)
-        kept = [line for line in lines if line not in held_out]
+                out[split].write(_joined(taken))
+        kept = lines if held_out.isdisjoint(lines) else [line for line in lines if line not in held_out]
         counts["repeats"] += len(lines) - len(kept)
         counts["train"] += len(kept)
-        out["train"].writelines(line + b"\n" for line in kept)
+        out["train"].write(_joined(kept))
     return counts

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from fairseq_xling.corpus.moses import CachedMoses
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.formats.manifest import CASINGS
 
@@ -46,18 +47,15 @@ def tokeniser(kind: str, lang: str) -> Callable[[str], str]:
     Parameters
     ----------
     kind : {"none", "moses", "jieba"}
-        `moses` is sacremoses without escaping of XML characters and with aggressive dash splitting off, as XLM's
-        `tokenizer.perl -no-escape`; `jieba` is jieba's default mode, with other scripts left to Moses' rules.
+        `moses` is sacremoses without XML escapes, as XLM's `tokenizer.perl -no-escape`; `jieba` is jieba's
+        default mode.
     lang : str
         Language, for Moses' non-breaking prefixes.
     """
     if kind == "none":
         return lambda text: _SPACES.sub(" ", text).strip()
     if kind == "moses":
-        from sacremoses import MosesTokenizer
-
-        moses = MosesTokenizer(lang=lang)
-        return lambda text: str(moses.tokenize(text, return_str=True, escape=False))
+        return CachedMoses(lang)
     if kind == "jieba":
         return lambda text: " ".join(" ".join(segment_chinese(text)).split())
     raise InputError(f"tokenisation is {kind!r}; expected one of {', '.join(TOKENISATIONS)}")
