@@ -64,7 +64,7 @@ RUNS=${RUNS:-runs/$SCALE} PYTHON=${PYTHON:-.venv/bin/python}
 SOURCE_DOMAIN=wiki
 case $SCALE in
   lab) default_source=qaa default_targets=(qab qac qad) head=(--epochs 3 --learning-rate 1e-3 --arc-dim 64 --label-dim 32) ;;
-  pocket) default_source=en default_targets=(fr) head=(--epochs 5 --learning-rate 3e-4) ;;
+  pocket) SOURCE_DOMAIN=all default_source=en default_targets=(fr) head=(--epochs 5 --learning-rate 3e-4) ;;
   *) die "--scale '$SCALE': expected lab or pocket" ;;
 esac
 [ -f "$HERE/scales/$SCALE.sh" ] || die "there is no scales/$SCALE.sh"
@@ -92,7 +92,7 @@ train() { # EXPERIMENT PAIR SEED STAGE
 model() { printf '%s/%s/%s/seed%s/checkpoint_best.pt' "$RUNS" "$1" "$2" "$3"; }
 # measure NAME INPUT... -- COMMAND...: a stage whose output is its own results file
 measure() {
-  local name=$1 output=$OUT/$1.jsonl
+  local name=$1 output=$OUT/$1.jsonl MAKES='' WHEN_CHANGED=remove
   shift
   INPUTS=()
   while [ "$1" != -- ]; do INPUTS+=("$1"); shift; done
@@ -131,8 +131,8 @@ for seed in "${SEEDS[@]}"; do
     number=$((number + 1))
     INPUTS=("$(model mono "$language" "$seed")" "$TEXT/text/$SOURCE_DOMAIN/$language.train.txt")
     for kind in mono random; do
-      job stage "words-$kind-$language-seed$seed" "$OUT/words/$kind/$language/seed$seed" "$PYTHON" eval/extract.py \
-        "$language=${INPUTS[0]}" "${INPUTS[1]}" "$OUT/words/$kind/$language/seed$seed" --words --limit 500000 \
+      MAKES=words.tsv job stage "words-$kind-$language-seed$seed" "$OUT/words/$kind/$language/seed$seed" "$PYTHON" eval/extract.py \
+        "$language=${INPUTS[0]}" "${INPUTS[1]}" "$OUT/words/$kind/$language/seed$seed" --words --raw --limit 500000 \
         $([ $kind = mono ] || echo --untrained "$number")
     done
   done
