@@ -51,6 +51,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--epochs", help="keep a checkpoint of every epoch, and select among these only, such as 1-3 (default: all)"
     )
+    parser.add_argument(
+        "--part", metavar="I/N", help="run each N-th setting only, from the I-th, and write no scores (arrays of jobs)"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the commands, which work when pasted")
     parser.usage = parser.format_usage().removeprefix("usage: ").rstrip() + " [-- OPTIONS OF fairseq-train]"
     words = sys.argv[1:]
@@ -70,15 +73,28 @@ def epochs_argument(text: str | None) -> tuple[int, int] | None:
     return int(match[1]), int(match[2] or match[1])
 
 
+def part_argument(text: str | None) -> slice:
+    """``2/30`` as the second of each thirty."""
+    if text is None:
+        return slice(None)
+    match = re.fullmatch(r"([1-9]\d{0,5})/([1-9]\d{0,5})", text)
+    if match is None or int(match[1]) > int(match[2]):
+        raise InputError(f"--part {text}: expected I/N with I from 1 to N, such as 2/30")
+    return slice(int(match[1]) - 1, None, int(match[2]))
+
+
 def main() -> None:
     """Run what is missing, then summarise."""
     args = arguments()
+    part = part_argument(args.part)
     from fairseq_xling.evaluation import grid
     from fairseq_xling.evaluation.grid_file import read_grids
     from fairseq_xling.evaluation.processes import run_jobs
     from fairseq_xling.evaluation.zero_shot import Run
     from fairseq_xling.models.transfer import read_pretrained
+    from fairseq_xling.tasks.preemption import exit_when_told
 
+    exit_when_told()
     source, dash, target = args.pair.partition("-")
     if not (source and dash and target):
         raise InputError(f"--pair {args.pair}: expected SOURCE-TARGET, such as en-fr")
@@ -102,13 +118,16 @@ def main() -> None:
         ]
         for task in args.tasks
     }
-    missing = [attempt for each in attempts.values() for attempt in each if not attempt.is_done]
+    wanted = [attempt for each in attempts.values() for attempt in each][part]
+    missing = [attempt for attempt in wanted if not attempt.is_done]
     if args.dry_run:
         print("\n".join(attempt.command for attempt in missing))
         return
     failures = run_jobs([attempt.job() for attempt in missing], args.jobs, f"{args.experiment} {args.pair}")
     if failures:
         raise InputError("\n".join(failures))
+    if args.part:
+        return
     for each in attempts.values():
         results = grid.summarise(each)
         grid.add_results(args.results or args.out / "results.jsonl", results)

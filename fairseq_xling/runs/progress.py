@@ -12,8 +12,9 @@ EVERY = 15.0
 
 TELLING = re.compile(
     r"an epoch:|language-specific parts:|parameters: |updates left take|drawn with|passes an epoch| 0\.\d{4} +\d|"
-    r"stopped by a signal|is damaged|Loaded checkpoint|warning|WARNING|[Ee]rror"
+    r"stopped by a signal|Loaded checkpoint|^\w*(Error|Exception)\b"
 )
+LOUD = (" | WARNING | ", " | ERROR | ")
 
 
 class TrainingProgress:
@@ -37,7 +38,7 @@ class TrainingProgress:
         message = text.split(" | ", 3)[-1].strip()
         if message.startswith("{"):
             return self._numbers(message)
-        return message[:200] if TELLING.search(message) else None
+        return message[:200] if TELLING.search(message) or any(level in text for level in LOUD) else None
 
     def _numbers(self, message: str) -> str | None:
         try:

@@ -103,7 +103,7 @@ def read_record(path: Path) -> Record | None:
 
 @contextmanager
 def locked(path: Path, say: Any) -> Iterator[int]:
-    """Hold a lock on a file; `say(line)` where another holds it. It ends with the last process that has the descriptor."""
+    """Hold a lock on a file, as long as any process has the descriptor; `say(line)` where another holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:

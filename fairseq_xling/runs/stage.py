@@ -27,9 +27,9 @@ STOPPED = 75
 
 EXPLANATION = """
 Beside OUTPUT lie OUTPUT.NAME.json (the record: state, inputs, why it failed), OUTPUT.NAME.log and OUTPUT.NAME.lock.
-Done means that the record says so, that the command and the inputs are the same, and that the output is there. What an
-earlier attempt left is given to the command again, which goes on from it, if command and inputs are the same; where they
-are not, --when-changed says what becomes of it.
+Done means that the record says so, that command and inputs are the same, and that the output is there. What an earlier
+attempt left is given to the command again, which goes on from it, if command and inputs are the same; where they are
+not, --when-changed says what becomes of it.
 
 SIGINT, SIGTERM, SIGUSR1 and SIGHUP go to the command as SIGTERM; a training run then saves and stops. A second Ctrl-C
 kills it. Exit status: 0 done, 75 stopped by a signal, 2 bad input, otherwise that of the command.
@@ -54,7 +54,7 @@ class Stage:
     makes : str
         File within `output` that is there when it is done.
     when_changed : {"remove", "keep", "update"}
-        What becomes of an earlier output that was made from other inputs: it is removed, renamed, or left to the command.
+        What becomes of an output that was made from other inputs: it is removed, renamed, or left to the command.
     """
 
     name: str

@@ -1,8 +1,8 @@
 """Checkpoint files that survive crashes: written whole or not at all, with the one before kept.
 
-fairseq writes the first file of a save under a temporary name and renames it, but copies the others (``checkpoint_last.pt``
-among them) in place: a crash in between leaves half a file under the final name. Here they become links to the first
-file, which takes no time and no room.
+fairseq writes the first file of a save under a temporary name and renames it, but copies the others in place,
+``checkpoint_last.pt`` among them: a crash in between leaves half a file under the final name. Here they become links to
+the first file, which takes no time and no room.
 """
 
 from __future__ import annotations
@@ -95,10 +95,9 @@ def _save_checkpoint(cfg: Any, trainer: Any, epoch_itr: Any, val_loss: Any) -> A
             rest.unlink(missing_ok=True)
         if not is_full(error, cfg.save_dir):
             raise
+        before = "the checkpoint before is whole" if last.exists() else "nothing was saved yet"
         raise InputError(
-            "the disk is full, so update "
-            f"{updates} was not saved; {'the checkpoint before is whole' if last.exists() else 'nothing was saved yet'}: "
-            "make room and run the same command again",
+            f"the disk is full, so update {updates} was not saved; {before}: make room and run the same command again",
             cfg.save_dir,
         ) from error
     trainer.saved_at = updates

@@ -91,8 +91,8 @@ def _watched_load(cfg: Any, trainer: Any, **options: Any) -> Any:
 def _between_updates(original: Callable[..., Any]) -> Callable[..., Any]:
     """fairseq's `validate_and_save`, after which the run may stop.
 
-    At the end of an epoch it goes on: fairseq has validated and saved, and the next update is the place to stop, so that
-    a stop changes neither the validations nor the choice of the best checkpoint.
+    At the end of an epoch it goes on, and stops after the next update: so a stop changes neither the validations nor the
+    choice of the best checkpoint.
     """
 
     def validate_and_save(cfg: Any, trainer: Any, task: Any, epoch_itr: Any, subsets: Any, end_of_epoch: bool) -> Any:
@@ -143,6 +143,6 @@ def install() -> None:
 
 
 def exit_when_told() -> None:
-    """Let a command that is not a training run end with the status `STOPPED` on these signals, cleaning up on its way."""
+    """Let a command that is not a training run clean up and end with the status `STOPPED` on these signals."""
     for number in SIGNALS:
         signal.signal(number, lambda *_: sys.exit(STOPPED))

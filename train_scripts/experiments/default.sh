@@ -1,2 +1,2 @@
 # Joint BPE on both languages, everything shared.
-MODE=joint
+CONDITION=default

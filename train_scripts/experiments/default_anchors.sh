@@ -1,2 +1,2 @@
 # A BPE per language; subwords that are the same string are shared (section 4.2).
-MODE=union
+CONDITION=default_anchors

@@ -1,2 +1,2 @@
-# One language alone; PAIR is its code (section 5).
-MODE=joint BPE_JOINT=$BPE_EACH
+# One language alone; PAIR is its code, --seed 2 a second one of it (section 5).
+CONDITION=mono

@@ -1,2 +1,2 @@
 # A BPE per language, every subword with its language in front: no string in common (section 4.2).
-MODE=prefixed
+CONDITION=no_anchors

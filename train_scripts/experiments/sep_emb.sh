@@ -1,2 +1,2 @@
 # Token and position embeddings per language, and with them vocabulary and softmax (section 4.3).
-MODE=separate SEPARATE=emb
+CONDITION=sep_emb SEPARATE=emb

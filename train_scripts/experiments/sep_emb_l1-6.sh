@@ -1,2 +1,2 @@
 # Embeddings and layers 1 to 6 per language (section 4.3).
-MODE=separate SEPARATE=emb,1-6
+CONDITION=sep_emb SEPARATE=emb,1-6

@@ -1,2 +1,2 @@
-# As default, the other language from web text (paper, section 4.1).
-MODE=joint TARGET_DOMAIN=cc
+# As default, the other language from web text (section 4.1).
+CONDITION=wiki_cc
