@@ -5,6 +5,7 @@ checkpoints before it uses them; it does nothing else. Where fairseq is not inst
 nothing, so that ``fairseq_xling.analysis`` and ``fairseq_xling.formats`` work alone.
 """
 
+import logging
 import sys
 from importlib.util import find_spec
 
@@ -13,6 +14,9 @@ __version__ = "0.1.0"
 # The doctor must also speak where fairseq or torch do not load; the commands about runs must answer at once.
 ALONE = ("fairseq_xling.doctor", "fairseq_xling.runs.")
 if find_spec("fairseq") is not None and not any(word.startswith(ALONE) for word in getattr(sys, "orig_argv", ())):
+    _level = logging.getLogger().level
     from fairseq_xling import checkpoints, criterions, models, optim, tasks  # noqa: F401
+
+    logging.getLogger().setLevel(_level)  # fairseq's text_to_speech task, which nobody asked for, sets it to DEBUG
 
     checkpoints.install()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable
 from types import TracebackType
@@ -15,7 +14,6 @@ def run_command(main: Callable[[], None]) -> None:
 
     Exit status: 0 done, 2 bad input or a file that cannot be read or written, 130 interrupted.
     """
-    logging.getLogger().setLevel(logging.WARNING)  # a library that fairseq imports asks for DEBUG
     try:
         main()
     except (InputError, OSError) as error:
