@@ -201,10 +201,9 @@ def bench_build(work: Path, text: Path, workers: int) -> None:
         target.write(source.read(20_000_000).rsplit(b"\n", 1)[0] + b"\n")
     for name, path in (("part", part), ("full", text)):
         for split in ("train", "valid"):
-            source = path if split == "train" else _head(path, work / "valid.txt")
-            target = work / f"{name}.{split}.txt"
-            target.unlink(missing_ok=True)
-            os.link(source, target)
+            link = work / f"{name}.{split}.txt"
+            link.unlink(missing_ok=True)
+            os.link(path if split == "train" else _head(path, work / "valid.txt"), link)
     runs = {}
     for name in ("part", "full"):
         out = work / f"bin-{name}"

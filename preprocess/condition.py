@@ -44,6 +44,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--bpe-joint", type=int, help="subwords of the joint BPE, instead of the scale's")
     parser.add_argument("--bpe-each", type=int, help="subwords of each language's BPE, instead of the scale's")
     parser.add_argument("--casing", help="with --raw: of the text (cased)", default="cased")
+    parser.add_argument("--allow-unknown", action="store_true", help="accept more than 1 %% of unknown tokens")
     parser.add_argument("--seed", type=int, default=1, help="of samples and code-switching (%(default)s)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (%(default)s)")
     return parser.parse_args()
@@ -61,7 +62,16 @@ def main() -> None:
         domains = replace(domains, usual=args.domain, plain=args.domain)
     domains = replace(domains, other=args.other_domain or domains.other)
     manifest = build_condition(
-        args.condition, languages, args.text, args.out, scale, domains, args.seed, args.workers, args.dictionary
+        args.condition,
+        languages,
+        args.text,
+        args.out,
+        scale,
+        domains,
+        args.seed,
+        args.workers,
+        args.dictionary,
+        allow_unknown=args.allow_unknown,
     )
     history = manifest["history"]
     for lang, counts in history.get("code_switching", {}).items():

@@ -92,6 +92,7 @@ def build_condition(
     workers: int = 1,
     dictionary: Path | None = None,
     switching: SwitchOptions | None = None,
+    allow_unknown: bool = False,
 ) -> dict[str, Any]:
     """Build the data-bin of a condition.
 
@@ -112,6 +113,10 @@ def build_condition(
         Of the sample of wiki_cc and of code-switching.
     dictionary : Path, optional
         Weighted dictionary from source to target for `extra_anchors`.
+    switching : SwitchOptions, optional
+        Rate and cap of `extra_anchors`.
+    allow_unknown : bool
+        Accept more than 1 % of unknown tokens.
 
     Returns
     -------
@@ -136,8 +141,9 @@ def build_condition(
         scale.joint if condition.mode == "joint" else scale.each,
         scale.coverage,
         scale.shrink,
-        casing=casing,
-        tokenisation=tokenisation,
+        allow_unknown,
+        casing,
+        tokenisation,
     )
     return build_databin(out, text, options_of_bin, workers, history)
 

@@ -59,8 +59,8 @@ class CachedMoses:
         if _CONTEXT.isdisjoint(word):
             if len(self._anywhere) > _ROOM:
                 self._anywhere.clear()
-            tokens = self._anywhere[word] = self._placed_word(word, True, "")
-            return tokens
+            self._anywhere[word] = alone = self._placed_word(word, True, "")
+            return alone
         self._anywhere[word] = None
         key = (word, is_first, following)
         tokens = self._placed.get(key)

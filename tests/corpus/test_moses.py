@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from fairseq_xling.corpus import moses as moses_module
 from fairseq_xling.corpus.moses import CachedMoses
 
-WORDS = """
-a Le 5 5,000 3.5 5, ,5 a,b , . .. ... a... ...b end. end.' Mr. No. U.S. U.S.A. M. p. l'été ' '' 'tis it's dogs' 5's 5' '5
-n't ` ``x " (a) (a.) a.b a-b -- http://a.b/c?d … — «x» x@y.z г. т.е. é. 中。 3%. $5 &amp; <b> a., ,. '. .' DOTMULTI a/b.
-A. i.e. Dr.'s 'a.' 1.2.3. \u0300 a|b
-""".split()
+AWKWARD = """
+a Le 5 5,000 3.5 5, ,5 a,b , . .. ... a... ...b end. end.' Mr. No. U.S. U.S.A. M. p. l'été ' '' 'tis it's dogs' 5's 5'
+'5 n't ` ``x " (a) (a.) a.b a-b -- http://a.b/c?d … — «x» x@y.z г. т.е. é. 中。 3%. $5 &amp; <b> a., ,. '. .' DOTMULTI
+a/b. A. i.e. Dr.'s 'a.' 1.2.3. \u0300 a|b
+"""
+WORDS = AWKWARD.split()
 
 
 @pytest.fixture(scope="module")
