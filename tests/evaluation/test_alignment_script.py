@@ -1,0 +1,43 @@
+"""The script of the second half: it prints all commands without running one, and refuses what it does not know."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def script(*arguments):
+    command = ["bash", "train_scripts/alignment.sh", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+
+
+def option(words, name):
+    return words[words.index(name) + 1]
+
+
+def test_every_model_that_is_measured_is_trained_and_every_measure_has_its_file(tmp_path):
+    done = script("--scale", "lab", "--targets", "qab", "--seeds", "1", "2", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    commands = [shlex.split(line) for line in done.stdout.splitlines() if line]
+    trained = {option(words, "--save-dir") for words in commands if words[0].endswith("fairseq-train")}
+    assert sum("mono/qaa/" in folder for folder in trained) == 3  # two seeds, and a second one of the last
+    measures = [words for words in commands if len(words) > 1 and words[1].startswith("eval/")]
+    used = {word.partition("=")[2] for words in measures for word in words if "checkpoint_best.pt" in word}
+    assert {str(Path(path).parent) for path in used} == trained
+    results = [option(words, "--results") for words in measures if "--results" in words]
+    assert len(results) == len(set(results)) == 2 * 18
+    kinds = {(words[1], option(words, "--experiment")) for words in measures if "--experiment" in words}
+    assert ("eval/cka.py", "random:mono") in kinds
+    assert ("eval/contextual.py", "no_anchors") in kinds
+
+
+@pytest.mark.parametrize("arguments", [["--scale", "huge"], ["--scale", "lab", "--nothing"], ["word"], []])
+def test_bad_options_give_one_line(arguments):
+    done = script(*arguments)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
