@@ -33,10 +33,17 @@ example (about 20 minutes on 2 cores):
 
 @dataclass
 class Run:
-    """Attributes: `seconds` of wall-clock time; `peak` memory of the process and its children, in MB (PSS)."""
+    """Attributes: `seconds` on the clock; `cpu` seconds with those of children; their `peak` memory in MB (PSS).
+
+    On a machine that others use too, the CPU seconds are the ones to compare.
+    """
 
     seconds: float
+    cpu: float
     peak: float
+
+    def __add__(self, other: Run) -> Run:
+        return Run(self.seconds + other.seconds, self.cpu + other.cpu, max(self.peak, other.peak))
 
 
 def run(*command: object, stdin: Path | None = None, stdout: Path | None = None) -> Run:
@@ -46,17 +53,19 @@ def run(*command: object, stdin: Path | None = None, stdout: Path | None = None)
         open(stdout or os.devnull, "wb") as target,
         open(os.devnull, "wb") as quiet,
     ):
-        start = time.perf_counter()
+        before, start = os.times(), time.perf_counter()
         process = subprocess.Popen([str(part) for part in command], stdin=source, stdout=target, stderr=quiet, cwd=ROOT)
         peaks = [0.0]
         watcher = threading.Thread(target=_watch, args=(process, peaks), daemon=True)
         watcher.start()
         status = process.wait()
         seconds = time.perf_counter() - start
+        after = os.times()
         watcher.join()
     if status:
         raise InputError(f"status {status} of: {' '.join(map(str, command))}")
-    return Run(seconds, peaks[0])
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return Run(seconds, cpu, peaks[0])
 
 
 def _watch(process: subprocess.Popen[bytes], peaks: list[float]) -> None:
@@ -128,7 +137,8 @@ def report(what: str, amount: float, unit: str, ours: Run, name: str, theirs: Ru
     """One line of the table."""
     own, other = (f"{amount / part.seconds:,.2f} {unit}/s" for part in (ours, theirs))
     memory = f"{ours.peak:,.0f} MB, {theirs.peak:,.0f} MB"
-    print(f"| {what} | {own} | {name} {other} | {theirs.seconds / ours.seconds:.1f} | {memory} | {note} |", flush=True)
+    ratios = f"{theirs.seconds / ours.seconds:.1f} | {theirs.cpu / ours.cpu:.1f}"
+    print(f"| {what} | {own} | {name} {other} | {ratios} | {memory} | {note} |", flush=True)
 
 
 BINARISE = """
@@ -172,7 +182,7 @@ def bench_binarise(work: Path, text: Path, small: Path, workers: int) -> None:
         shutil.rmtree(work / "theirs", ignore_errors=True)
         options = ["--only-source", "--trainpref", pieces, "--srcdict", dictionary, "--workers", workers]
         fairseq = run(BIN / "fairseq-preprocess", *options, "--destdir", work / "theirs")
-        theirs = Run(spm.seconds + fairseq.seconds, max(spm.peak, fairseq.peak))
+        theirs = spm + fairseq
         for suffix in ("bin", "idx"):
             if _differ(work / f"ours.{suffix}", work / f"theirs/train.{suffix}"):
                 raise InputError("the ids differ from those of fairseq-preprocess", work / f"ours.{suffix}")
@@ -214,7 +224,7 @@ def bench_build(work: Path, text: Path, workers: int) -> None:
         BIN / "subword-nmt", "learn-bpe", "-s", 8000, "--num-workers", workers, stdin=part, stdout=work / "codes"
     )
     apply = run(BIN / "subword-nmt", "apply-bpe", "-c", work / "codes", "--num-workers", workers, stdin=part)
-    theirs = Run(learn.seconds + apply.seconds, max(learn.peak, apply.peak))
+    theirs = learn + apply
     report("text to data-bin, 20 MB", 20, "MB", runs["part"], "subword-nmt, without binarising", theirs, "BPE of 8,000")
     full = runs["full"]
     size = text.stat().st_size / 1e6
@@ -275,7 +285,8 @@ def main() -> None:
     args.work.mkdir(parents=True, exist_ok=True)
     text = make_text(args.data, args.work / f"text{args.megabytes}.txt", args.megabytes)
     small = make_text(args.data, args.work / f"text{args.megabytes // 4}.txt", args.megabytes // 4)
-    print("| step | ours | other | ratio | peak memory (ours, other) | |\n|---|---|---|---|---|---|")
+    print("| step | ours | other | ratio, clock | ratio, CPU | peak memory (ours, other) | |")
+    print("|---|---|---|---|---|---|---|", flush=True)
     for name in args.only:
         if name == "extract":
             bench_extract(args.work, args.data, args.workers)

@@ -80,7 +80,7 @@ class WordEncoder:
     still be a symbol of a dictionary that another language shares.
     """
 
-    def __init__(self, model: bytes, index: Mapping[str, int], lang: str, mode: str, room: int = 300_000):
+    def __init__(self, model: bytes, index: Mapping[str, int], lang: str, mode: str, room: int = 200_000):
         self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
         self._index, self._lang, self._mode, self._room = index, lang, mode, room
         self.dtype = id_dtype(max(index.values(), default=0) + 2)
