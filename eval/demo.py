@@ -28,8 +28,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=EXPLANATION, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder of everything (runs/demo)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="seeds of the models (1)")
-    parser.add_argument("--updates", type=int, default=2000, help="updates of each model (2000)")
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="models trained at a time (cores)")
+    parser.add_argument("--updates", type=int, default=3500, help="updates of each model (3500)")
+    parser.add_argument(
+        "--processes", type=int, default=max(3, os.cpu_count() or 1), help="models trained at a time (3, or cores)"
+    )
     arguments = parser.parse_args()
     Demo(arguments.out, arguments.seeds, arguments.updates, arguments.processes).run()
 
