@@ -11,7 +11,8 @@ from fairseq_xling.lab.files import LabOptions, write_lab
 DESCRIPTION = """\
 Write the lab: running text, parallel sentences, paraphrases, dictionaries, treebanks, named entities and
 entailment pairs of four invented languages (qaa source, qab close, qac further, qad distant), all made from
-meanings that are known, so that all gold is exact. The same options give the same bytes. docs/lab.md lists the files."""
+meanings that are known, so that all gold is exact. The same options give the same bytes. docs/lab.md lists the
+files."""
 
 EXAMPLE = """\
 example:

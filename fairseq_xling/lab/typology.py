@@ -28,7 +28,7 @@ ORDER = {
     "attribute": 3,
     "name_part": 1,
 }
-"""Word order of the source language: role -> place, negative before the head, positive after it, ever further from it."""
+"""Word order of the source language: role -> place, negative before the head, positive after it, further with size."""
 
 
 @dataclass(frozen=True)

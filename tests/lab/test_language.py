@@ -182,7 +182,10 @@ def test_entity_spans_are_the_names_of_the_meaning(languages, meanings):
     several = 0
     for meaning in meanings:
         names = sorted(
-            (ENTITY[inventory.word_class[n.concept]], sorted([n.concept, *(c.concept for c in n.children if c.role == "name_part")]))
+            (
+                ENTITY[inventory.word_class[n.concept]],
+                sorted([n.concept, *(c.concept for c in n.children if c.role == "name_part")]),
+            )
             for n in meaning.root.walk()
             if inventory.word_class[n.concept] in ENTITY and n.role != "name_part"
         )
