@@ -141,10 +141,9 @@ class Demo:
         )
         page.preformatted(demo_table(results, EXPERIMENTS, RANDOM))
         page.figure("Loss while training, for each language", loss_figure(curves))
-        page.figure(
-            "Sentence retrieval: is the nearest sentence of the other language the translation?",
-            layer_figure(results, RETRIEVAL, "precision@1", EXPERIMENTS, RANDOM),
-        )
+        retrieval = layer_figure(results, RETRIEVAL, "precision@1", EXPERIMENTS, RANDOM)
+        retrieval.savefig(self.out / "retrieval.png", dpi=110, bbox_inches="tight")
+        page.figure("Sentence retrieval: is the nearest sentence of the other language the translation?", retrieval)
         page.figure("Word translation at the embeddings", translation_figure(results, EXPERIMENTS, RANDOM))
         page.figure(
             "Linear CKA of the two languages: high for every trained model, so it is not the yardstick here",
