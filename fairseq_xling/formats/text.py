@@ -13,27 +13,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-import zstandard
-
 from fairseq_xling.formats.errors import InputError
 
 SUFFIXES = ("", ".gz", ".bz2", ".xz", ".zst")
 LONGEST_LINE = 64 << 20
 """A file with a longer line (bytes) is taken not to be text; a bound on memory."""
 
-_CORRUPT = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zstandard.ZstdError)
+_CORRUPT = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
 
 
 class _ZstReader(io.RawIOBase):
     """Decompressed bytes of a `.zst` file; unlike zstandard's own reader it notices a missing end."""
 
     def __init__(self, handle: IO[bytes]):
-        self._handle = handle
+        import zstandard  # needed for such files only
+
+        self._library, self._handle = zstandard, handle
         self._decoder, self._ready, self._rest = self._new(), b"", b""
 
-    @staticmethod
-    def _new() -> Any:
-        return zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj()
+    def _new(self) -> Any:
+        return self._library.ZstdDecompressor(max_window_size=1 << 31).decompressobj()
 
     def readable(self) -> bool:
         return True
@@ -47,7 +46,10 @@ class _ZstReader(io.RawIOBase):
                 return 0
             if self._decoder.eof:
                 self._decoder = self._new()
-            self._ready = self._decoder.decompress(data)
+            try:
+                self._ready = self._decoder.decompress(data)
+            except self._library.ZstdError as error:
+                raise EOFError(str(error)) from error
             self._rest = self._decoder.unused_data if self._decoder.eof else b""
         taken = self._ready[: len(buffer)]
         buffer[: len(taken)] = taken

@@ -1,8 +1,10 @@
 """The commands: help that teaches, exit status, one line on bad input."""
 
+import os
 import runpy
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -99,33 +101,22 @@ def test_bad_input_gives_one_line_status_2_and_no_output(monkeypatch, capsys, tm
 
 
 def test_a_killed_command_leaves_no_half_file_and_no_worker(tmp_path):
-    """SIGKILL in the middle of a step with two workers."""
-    import time
-
-    source = write_lines(tmp_path / "a.txt", ["Hello, World! It's a long sentence, isn't it?"] * 200_000)
-    out = tmp_path / "out.txt"
-    command = [
-        sys.executable,
-        str(ROOT / "preprocess/tokenise.py"),
-        str(source),
-        str(out),
-        "--lang",
-        "en",
-        "--workers",
-        "2",
-    ]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    for _ in range(600):
-        if list(tmp_path.glob(".out.txt.*.tmp")):
-            break
-        time.sleep(0.1)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    workers = children.read_text().split() if children.exists() else []
-    process.kill()
-    process.wait()
-    assert not out.exists()
+    """SIGKILL in the middle of a step with two workers, whose input, a pipe, has not ended."""
+    pipe, out = tmp_path / "pipe", tmp_path / "out.txt"
+    os.mkfifo(pipe)
+    command = [sys.executable, str(ROOT / "preprocess/tokenise.py"), str(pipe), str(out)]
+    options = ["--lang", "en", "--tokenisation", "none", "--workers", "2"]
+    process = subprocess.Popen([*command, *options], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    with open(pipe, "wb") as feed:
+        feed.write(b"A sentence.\n" * 250_000)  # three blocks: enough to start both workers
+        feed.flush()
+        assert list(tmp_path.glob(".out.txt.*.tmp"))
+        workers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        process.kill()
+        process.wait()
     assert workers
-    for _ in range(100):
+    assert not out.exists()
+    for _ in range(600):
         if not any(Path(f"/proc/{worker}").exists() for worker in workers):
             break
         time.sleep(0.1)
