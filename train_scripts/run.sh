@@ -10,7 +10,7 @@ usage: train_scripts/run.sh EXPERIMENT PAIR --scale lab|pocket|paper [--seed N] 
 EXPERIMENT   one of train_scripts/experiments/: default wiki_cc no_anchors default_anchors extra_anchors
              sep_emb sep_l1-3 sep_l1-6 sep_emb_l1-3 sep_emb_l1-6; mono; random
 PAIR         two language codes, as en-fr or, at lab scale, qaa-qab; one code for mono
---scale      lab: an invented world, about a minute a model; pocket: small real text; paper: the paper's recipe
+--scale      lab: an invented world, about two minutes a model; pocket: small real text; paper: the paper's recipe
 --seed       of the model and of the order of its data (default 1)
 --stage      text, vocabulary, pretrain or finetune; several may be given (default: all; mono has no finetune)
 --processes  of pretraining on this machine, one a GPU (default: what the scale says; under Slurm: its tasks);
@@ -24,6 +24,9 @@ PAIR         two language codes, as en-fr or, at lab scale, qaa-qab; one code fo
 Everything lies in $RUNS (default runs/SCALE). A stage that is done is skipped, one that was interrupted goes on
 where it stopped, one whose inputs changed is done again. Ctrl-C, SIGTERM and SIGUSR1 save after the current update.
 Exit status: 0 done, 75 stopped by a signal (run it again to go on), 2 bad input, else a stage failed.
+Variables: $GRID_FILE, another grid of fine-tuning than the scale's; at lab, $WORLD, the world's seed (1), and
+$LAB_OPTIONS, options of python -m fairseq_xling.lab; at pocket, $SETS, the folder of the sets; at paper, $RAW, the
+folder of downloads, and $LABELLED, the folder with nli/, ner/ and ud/.
 
 example: train_scripts/run.sh no_anchors qaa-qab --scale lab --seed 2
 H
@@ -100,19 +103,22 @@ elif [ "$PROCESSES" -gt 1 ]; then
   LAUNCH=("$PYTHON" -m torch.distributed.run --standalone --nproc-per-node "$PROCESSES" -m fairseq_xling.runs.process)
 fi
 INPUTS=("$DATA/manifest.json")
-MAKES=checkpoint_best.pt WHEN_CHANGED=keep
+MAKES=checkpoint_best.pt WHEN_CHANGED=keep GPUS=0
+[ -z "$NEEDS_GPU" ] || GPUS=${SLURM_NTASKS_PER_NODE:-$PROCESSES}
 stage pretrain "$MODEL" "${LAUNCH[@]}" "$FAIRSEQ_TRAIN" "$DATA" --user-dir fairseq_xling \
   --task xling_masked_lm --criterion xling_masked_lm --arch "$ARCH" --separate "$SEPARATE" \
   --seed "$SEED" --save-dir "$MODEL" --log-format json --best-checkpoint-metric "nats_$SOURCE" \
   --distributed-world-size 1 "${PRETRAIN[@]}" "${CHANGES[@]}" "${OVERRIDES[@]}"
 
 [ -n "$TARGET" ] || exit 0 # nothing to transfer to
-INPUTS=("$MODEL/checkpoint_best.pt" "$DATA/manifest.json" "$LABELLED_LIST")
+GPUS=${NEEDS_GPU:-0}
+INPUTS=("$MODEL/checkpoint_best.pt" "$DATA/manifest.json" "${LABELLED_INPUTS[@]}")
 MAKES=results.jsonl WHEN_CHANGED=update
 GRID=("$PYTHON" eval/grid.py "$MODEL/checkpoint_best.pt" --vocabulary "$DATA" --data "$LABELLED" --pair "$PAIR")
 GRID+=(--experiment "$EXPERIMENT" --out "$SCORES" --scale "$SCALE" --seed "$SEED" --jobs "$JOBS" --tasks $TASKS)
+[ -z "${GRID_FILE:-}" ] || GRID+=(--grid "$GRID_FILE")
 if [ -z "$PART" ]; then
-  stage finetune "$SCORES" "${GRID[@]}" "${GRID_OPTIONS[@]}"
+  stage finetune "$SCORES" "${GRID[@]}"
 elif wanted finetune; then # a part has no record of its own; the grid knows which settings are done
-  passing_signals_on "${GRID[@]}" "${GRID_OPTIONS[@]}" --part "$PART"
+  passing_signals_on "${GRID[@]}" --part "$PART"
 fi

@@ -7,13 +7,26 @@ die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 2; }
 
 # stage NAME OUTPUT COMMAND...   with the files that it depends on in INPUTS; see python -m fairseq_xling.runs.stage -h
 # MAKES: file within OUTPUT that is there when it is done.  WHEN_CHANGED: what becomes of an OUTPUT from other inputs.
+# GPUS: how many must be there.
 stage() {
   local name=$1 output=$2
   shift 2
   wanted "$name" || return 0
-  if [ -n "${DRY_RUN:-}" ]; then printf '%q ' "$@" | sed 's/ $//'; printf '\n'; return 0; fi
+  if [ -n "${DRY_RUN:-}" ]; then quoted "$@"; return 0; fi
   passing_signals_on "$PYTHON" -m fairseq_xling.runs.stage "$name" "$output" --input "${INPUTS[@]}" \
-    --makes "${MAKES:-}" --when-changed "${WHEN_CHANGED:-remove}" -- "$@" || exit $?
+    --makes "${MAKES:-}" --when-changed "${WHEN_CHANGED:-remove}" --gpus "${GPUS:-0}" -- "$@" || exit $?
+}
+
+# A command as it can be pasted.
+quoted() {
+  local word line=''
+  for word; do
+    case $word in
+      '' | *[!A-Za-z0-9_./=:,+@%-]*) line+=" ${word@Q}" ;;
+      *) line+=" $word" ;;
+    esac
+  done
+  printf '%s\n' "${line# }"
 }
 
 # Whether a stage was asked for: all of them, or those of --stage.

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -55,6 +56,8 @@ class Stage:
         File within `output` that is there when it is done.
     when_changed : {"remove", "keep", "update"}
         What becomes of an output that was made from other inputs: it is removed, renamed, or left to the command.
+    gpus : int
+        GPUs that must be there, unless the command has the option ``--cpu``.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Stage:
     inputs: list[Path] = field(default_factory=list)
     makes: str = ""
     when_changed: str = "remove"
+    gpus: int = 0
 
     def run(self, say: Callable[[str], None]) -> int:
         """Do what is to be done; the exit status."""
@@ -76,6 +80,8 @@ class Stage:
             if before and before.state == "done" and not changed and self._is_there():
                 say(f"done ({self.output})")
                 return 0
+            if self.gpus and "--cpu" not in self.command:
+                check_gpus(self.gpus)
             self._make_room(before, changed, say)
             record = Record(self.name, str(self.output), identity=now.as_dict())
             record.write()
@@ -121,6 +127,24 @@ class Stage:
         record.write()
         say(f"FAILED: {record.message}\n  the whole log: {record.log}")
         return status if 0 < status < 128 else 1
+
+
+def check_gpus(needed: int) -> None:
+    """See whether torch finds so many GPUs.
+
+    Raises
+    ------
+    InputError
+        It does not.
+    """
+    question = "import torch; print(torch.cuda.device_count())"
+    answer = subprocess.run([sys.executable, "-c", question], capture_output=True, text=True, check=False)
+    found = int(answer.stdout) if answer.stdout.strip().isdigit() else 0
+    if found < needed:
+        raise InputError(
+            f"torch finds {found} GPUs on {socket.gethostname()}, needed are {needed}: ask for a node that has them "
+            "(--gpus-per-node in train_scripts/machines), give --processes, or, to wait very long, -- --cpu"
+        )
 
 
 def explain(status: int, line: str) -> str:
@@ -222,13 +246,14 @@ def main() -> None:
     parser.add_argument("--input", dest="inputs", type=Path, nargs="*", default=[], help="files that it depends on")
     parser.add_argument("--makes", default="", help="file within OUTPUT that is there when it is done")
     parser.add_argument("--when-changed", default="remove", choices=["remove", "keep", "update"], help="(remove)")
+    parser.add_argument("--gpus", type=int, default=0, help="GPUs that must be there (0)")
     parser.add_argument("command", nargs="+", help="after --")
     args = parser.parse_args()
 
     def say(line: str) -> None:
         print(f"{time.strftime('%H:%M:%S')}  {args.name}: {line}", file=sys.stderr, flush=True)
 
-    stage = Stage(args.name, args.output, args.command, args.inputs, args.makes, args.when_changed)
+    stage = Stage(args.name, args.output, args.command, args.inputs, args.makes, args.when_changed, args.gpus)
     sys.exit(stage.run(say))
 
 

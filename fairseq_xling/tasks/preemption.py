@@ -91,8 +91,8 @@ def _watched_load(cfg: Any, trainer: Any, **options: Any) -> Any:
 def _between_updates(original: Callable[..., Any]) -> Callable[..., Any]:
     """fairseq's `validate_and_save`, after which the run may stop.
 
-    At the end of an epoch it goes on, and stops after the next update: so a stop changes neither the validations nor the
-    choice of the best checkpoint.
+    At the end of an epoch it goes on, and stops after the next update: so a stop changes neither the validations nor
+    the choice of the best checkpoint.
     """
 
     def validate_and_save(cfg: Any, trainer: Any, task: Any, epoch_itr: Any, subsets: Any, end_of_epoch: bool) -> Any:

@@ -1,9 +1,9 @@
-# The invented world: about a minute a model on one CPU core.
+# The invented world: about two minutes a model on one CPU core.
 TEXT=$RUNS/lab RAW=''
-MAKE_TEXT=("$PYTHON" -m fairseq_xling.lab "$TEXT" --seed "${WORLD:-1}" --sentences "${SENTENCES:-16000}")
+MAKE_TEXT=("$PYTHON" -m fairseq_xling.lab "$TEXT" --seed "${WORLD:-1}" ${LAB_OPTIONS:-})
 TEXT_MADE=$TEXT TEXT_MAKES=manifest.json TEXT_FILES="$TEXT/text/*/@.*"
 BPE_JOINT=1600 BPE_EACH=800
-ARCH=xling_lab PROCESSES_OF_SCALE=1
+ARCH=xling_lab PROCESSES_OF_SCALE=1 NEEDS_GPU=''
 PRETRAIN=(
   --blocks sentence --tokens-per-sample 64 --batch-size 16
   --optimizer xling_adam --adam-betas '(0.9, 0.98)' --weight-decay 0.01 --clip-norm 1

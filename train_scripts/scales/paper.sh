@@ -1,13 +1,13 @@
 # The paper's recipe (section 3.1); what its text leaves out is as in XLM, whose code it used.
 TEXT=$RUNS/data RAW=${RAW:-$RUNS/raw} also=''
 case $CONDITION in
-  wiki_cc) also=" && preprocess/get_data.sh '$RAW' --sets cc100 --langs $TARGET" ;;
-  extra_anchors) also=" && preprocess/get_data.sh '$RAW' --sets panlex" ;;
+  wiki_cc) also=" && preprocess/get_data.sh \"$RAW\" --sets cc100 --langs $TARGET" ;;
+  extra_anchors) also=" && preprocess/get_data.sh \"$RAW\" --sets panlex" ;;
 esac
 TEXT_MADE=$RAW/$PAIR${also:+-$CONDITION}.fetched TEXT_MAKES='' TEXT_FILES="$RAW/wiki/@wiki-*.xml*"
-MAKE_TEXT=(bash -c "preprocess/get_data.sh '$RAW' --sets wiki --langs '${LANGUAGES[*]}'$also && touch '$TEXT_MADE'")
+MAKE_TEXT=(bash -c "preprocess/get_data.sh \"$RAW\" --sets wiki --langs \"${LANGUAGES[*]}\"$also && touch \"$TEXT_MADE\"")
 BPE_JOINT=80000 BPE_EACH=40000
-ARCH=xling_base PROCESSES_OF_SCALE=8
+ARCH=xling_base PROCESSES_OF_SCALE=8 NEEDS_GPU=1
 # 200 "epochs" of 200,000 sequences a GPU on 8 GPUs: 416,800 updates of 8 x 96 x 256 tokens, 82 G tokens. Here one process
 # accumulates 8 batches; 8 processes take one each.
 PRETRAIN=(
@@ -18,4 +18,4 @@ PRETRAIN=(
   --lr 1e-4 --lr-scheduler inverse_sqrt --warmup-init-lr 1e-7 --warmup-updates 30000
   --bf16-autocast --no-epoch-checkpoints --log-interval 100 --num-workers 2
 )
-LABELLED=${LABELLED:-$RUNS/labelled} LABELLED_LIST=$LABELLED GRID_OPTIONS=()
+LABELLED=${LABELLED:-$RUNS/labelled} LABELLED_INPUTS=("$LABELLED/nli" "$LABELLED/ner" "$LABELLED/ud")

@@ -1,0 +1,220 @@
+"""run.sh and its neighbours: the commands of every experiment, bad input, and a run that is killed and goes on."""
+
+import itertools
+import os
+import shlex
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from fairseq_xling.checkpoints import read_state
+from fairseq_xling.corpus.conditions import CONDITIONS
+from fairseq_xling.runs.plan import ROWS
+from tests.tasks.pretraining import assert_equal_states, load
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = ROOT / "train_scripts"
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def run(*arguments, script="run.sh", **environment):
+    variables = {k: v for k, v in os.environ.items() if not k.startswith("SLURM_") and k not in ("RUNS", "RAW")}
+    return subprocess.run(
+        ["bash", str(SCRIPTS / script), *map(str, arguments)],
+        env={**variables, **environment}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def commands(*arguments, **environment):
+    shown = run("--dry-run", *arguments, **environment)
+    assert shown.returncode == 0, shown.stderr
+    return shown.stdout
+
+
+@pytest.mark.parametrize("scale", ["paper", "lab"])
+def test_the_commands_of_the_ten_rows(scale):
+    """After a change that was meant: XLING_RENEW_GOLDEN=1 make test TESTS=tests/train_scripts, and read the diff."""
+    pair = {"paper": "en-ru", "lab": "qaa-qab"}[scale]
+    text = "".join(f"# {row}\n{commands(row, pair, '--scale', scale)}" for row in ROWS)
+    path = GOLDEN / f"{scale}.txt"
+    if os.environ.get("XLING_RENEW_GOLDEN"):
+        path.write_text(text)
+    assert text == path.read_text()
+
+
+def test_the_recipe_of_the_paper():
+    """Section 3.1 and XLM's defaults, number by number."""
+    text, vocabulary, pretraining, finetuning = commands("default", "en-fr", "--scale", "paper").splitlines()
+    words = shlex.split(pretraining)
+    options = dict(itertools.pairwise(words))
+    expected = {
+        "--arch": "xling_base", "--tokens-per-sample": "256", "--batch-size": "96", "--update-freq": "8",
+        "--max-update": "416800", "--epoch-sequences": "1600000", "--nproc-per-node": "8", "--blocks": "stream",
+        "--lr": "1e-4", "--lr-scheduler": "inverse_sqrt", "--warmup-updates": "30000", "--warmup-init-lr": "1e-7",
+        "--adam-betas": "(0.9, 0.999)", "--adam-eps": "1e-6", "--weight-decay": "0.01", "--clip-norm": "5",
+        "--dropout": "0.1", "--attention-dropout": "0.1", "--mask-prob": "0.15", "--lang-sampling-alpha": "0.7",
+        "--best-checkpoint-metric": "nats_en",
+    }  # fmt: skip
+    assert {name: options.get(name) for name in expected} == expected
+    assert "--bf16-autocast" in words
+    epochs, sequences_a_gpu = 200, 200_000
+    assert int(options["--max-update"]) == epochs * -(-sequences_a_gpu // 96)
+    assert "--bpe-joint 80000 --bpe-each 40000" in vocabulary
+    assert "--scale paper" in finetuning
+    assert "--sets wiki --langs \"en fr\"" in shlex.split(text)[2]
+
+
+def test_what_experiments_fetch():
+    for row, wanted in [("wiki_cc", "--sets cc100 --langs fr"), ("extra_anchors", "--sets panlex")]:
+        assert wanted in shlex.split(commands(row, "en-fr", "--scale", "paper", "--stage", "text"))[2]
+    assert "cc100" not in commands("default", "en-fr", "--scale", "paper", "--stage", "text")
+
+
+def test_every_experiment_is_a_few_lines_that_name_a_condition():
+    for path in (SCRIPTS / "experiments").glob("*.sh"):
+        lines = path.read_text().splitlines()
+        assert len(lines) <= 3, path
+        named = [word.partition("=")[2] for line in lines for word in line.split() if word.startswith("CONDITION=")]
+        assert all(name in CONDITIONS for name in named)
+    assert {path.stem for path in (SCRIPTS / "experiments").glob("*.sh")} >= {*ROWS, "mono", "random"}
+
+
+def test_options_after_the_dashes_come_last():
+    line = commands("default", "qaa-qab", "--scale", "lab", "--stage", "pretrain", "--", "--lr", "7").rstrip()
+    assert line.endswith("--lr 7")
+
+
+def test_processes_are_started_by_torchrun_and_under_slurm_by_srun():
+    options = ("default", "qaa-qab", "--scale", "lab", "--stage", "pretrain")
+    assert "fairseq_xling.runs.process" not in commands(*options)
+    assert "torch.distributed.run --standalone --nproc-per-node 2 -m" in commands(*options, "--processes", "2")
+    slurm = commands(*options, SLURM_JOB_ID="7", SLURM_NTASKS="4", SLURM_CPUS_PER_TASK="3")
+    assert slurm.startswith("srun --kill-on-bad-exit=1 --ntasks 4 --cpus-per-task 3 ")
+    assert "srun" not in commands(*options, SLURM_JOB_ID="7", SLURM_NTASKS="1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["default"], "usage:"),
+        (["defualt", "qaa-qab", "--scale", "lab"], "no experiment 'defualt'; there are default default_anchors"),
+        (["default", "qaa-qab", "--scale", "large"], "--scale 'large': expected lab, pocket or paper"),
+        (["default", "qaa-qab", "--scale", "lab", "--seed", "one"], "'one': expected a number"),
+        (["default", "qaa-qab", "--scale", "lab", "--stage", "train"], "no stage 'train'"),
+        (["default", "qaa-qab", "--scale"], "--scale needs a value"),
+        (["default", "qaa-qab", "qac", "--scale", "lab"], "one word too many: qac"),
+        (["default", "qaa-qab", "--fast"], "unknown option --fast"),
+    ],
+)
+def test_bad_input(arguments, says):
+    shown = run(*arguments)
+    assert shown.returncode == 2
+    assert says in shown.stderr
+
+
+@pytest.mark.parametrize("script", ["run.sh", "table1.sh", "submit.sh", "status.sh"])
+def test_help(script):
+    shown = run("-h", script=script)
+    assert shown.returncode == 0
+    assert "example" in shown.stdout
+
+
+def test_table1_runs_each_row_for_each_pair_and_seed():
+    options = ("--scale", "lab", "--pairs", "qaa-qab qaa-qac", "--seeds", "1 2", "--experiments", "default sep_emb")
+    shown = run(*options, "--dry-run", script="table1.sh")
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.count("fairseq-train") == 8
+    assert run("--scale", "small", script="table1.sh").returncode == 2
+
+
+TINY = ["--encoder-layers", "2", "--encoder-embed-dim", "16", "--encoder-ffn-embed-dim", "16", "--dropout", "0.1"]
+TINY += ["--batch-size", "8", "--epoch-sequences", "160", "--log-interval", "1", "--warmup-updates", "20"]
+UPDATES = 90  # epochs of 20
+PRETRAIN = ["default_anchors", "qaa-qab", "--scale", "lab"]
+MANY = ["--", *TINY, "--max-update", str(UPDATES), "--total-num-update", str(UPDATES)]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A folder of runs with text and vocabulary."""
+    runs = tmp_path_factory.mktemp("runs")
+    made = run(*PRETRAIN, "--stage", "text", "--stage", "vocabulary", RUNS=str(runs), LAB_OPTIONS=LAB)
+    assert made.returncode == 0, made.stderr
+    return runs
+
+
+LAB = "--sentences 300 --gold 0.02"
+
+
+def pretrain(world, *options):
+    return run(*PRETRAIN, "--stage", "pretrain", *options, RUNS=str(world), LAB_OPTIONS=LAB)
+
+
+def started(world, *options):
+    """run.sh in the background; returns when training has done some updates."""
+    process = subprocess.Popen(
+        ["bash", str(SCRIPTS / "run.sh"), *PRETRAIN, "--stage", "pretrain", *options],
+        env={**os.environ, "RUNS": str(world), "LAB_OPTIONS": LAB}, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    seed = options[options.index("--seed") + 1]
+    metrics = world / f"default_anchors/qaa-qab/seed{seed}/metrics.jsonl"
+    deadline = time.monotonic() + 300
+    while not (metrics.exists() and metrics.read_text().count("train_inner") >= 30):
+        assert time.monotonic() < deadline, "no updates"
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.01)
+    return process
+
+
+def children(number):
+    listing = subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True, check=True).stdout.split()[2:]
+    mine = [int(pid) for pid, parent in zip(listing[::2], listing[1::2], strict=True) if int(parent) == number]
+    return mine + [each for child in mine for each in children(child)]
+
+
+@pytest.mark.slow
+def test_killed_or_told_in_the_middle_and_run_again_it_ends_as_if_undisturbed(world):
+    whole = pretrain(world, "--seed", "3", *MANY)
+    assert whole.returncode == 0, whole.stderr
+    model = world / "default_anchors/qaa-qab/seed3"
+    expected = load(model)
+    os.replace(model, world / "undisturbed")
+
+    killed = started(world, "--seed", "3", *MANY)  # its output is gone, so it is done again
+    for process in children(killed.pid):
+        if "fairseq-train" in Path(f"/proc/{process}/cmdline").read_text():
+            os.kill(process, signal.SIGKILL)
+    _, said = killed.communicate(timeout=60)
+    assert killed.returncode == 1
+    assert "killed from outside (SIGKILL)" in said
+
+    told = started(world, "--seed", "3", *MANY)
+    told.send_signal(signal.SIGTERM)
+    _, said = told.communicate(timeout=60)
+    assert told.returncode == 75, said
+    assert "the same command goes on from there" in said
+    updates = read_state(model / "checkpoint_last.pt")["optimizer_history"][-1]["num_updates"]
+    assert 20 < updates < UPDATES
+
+    again = pretrain(world, "--seed", "3", *MANY)
+    assert again.returncode == 0, again.stderr
+    assert "goes on" in again.stderr
+    assert_equal_states(load(model), expected)
+    assert "done (" in pretrain(world, "--seed", "3", *MANY).stderr
+
+
+@pytest.mark.slow
+def test_two_processes_by_torchrun_stop_and_go_on_together(world):
+    options = ["--seed", "4", "--processes", "2"]
+    process = started(world, *options, *MANY)
+    process.send_signal(signal.SIGUSR1)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 75, said
+    again = pretrain(world, *options, *MANY)
+    assert again.returncode == 0, again.stderr
+    state = load(world / "default_anchors/qaa-qab/seed4")
+    assert state["optimizer_history"][-1]["num_updates"] == UPDATES
+    assert "4 x 2 workers" in (world / "default_anchors/qaa-qab/seed4.pretrain.log").read_text()
