@@ -18,6 +18,7 @@ from fairseq_xling.formats.text import read_stream
 _PAGE = re.compile(rb"<page>.*?</page>", re.S)
 _NAMESPACE = re.compile(r'<namespace key="(-2|6|14)"[^>]*>([^<]+)<')  # media, files, categories
 _END = b"</page>"
+_LONGEST_HEADER = 1 << 24
 _options: tuple[str, frozenset[str], bool] = ("", frozenset(), False)
 
 
@@ -85,6 +86,8 @@ def _batches(dump: Path, header: list[bytes], progress: Callable[[int], object] 
         rest += data
         if not header and (start := rest.find(b"<page>")) >= 0:
             header.append(rest[:start])
+        elif not header and len(rest) > _LONGEST_HEADER:
+            raise InputError("no <page> at its beginning; expected a MediaWiki XML dump", dump)
         if (cut := rest.rfind(_END) + len(_END)) >= len(_END):
             yield rest[:cut]
             rest = rest[cut:]

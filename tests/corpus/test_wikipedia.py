@@ -141,6 +141,13 @@ def test_no_dump_at_all(tmp_path):
         extract(path, tmp_path / "out.txt", "en")
 
 
+def test_a_large_file_that_is_no_dump_is_not_read_to_its_end(tmp_path):
+    path = tmp_path / "x.xml.bz2"
+    path.write_bytes(bz2.compress(b"no page here\n" * 2_000_000) + b"garbage that would be an error later on")
+    with pytest.raises(InputError, match="no <page> at its beginning"):
+        extract(path, tmp_path / "out.txt", "en")
+
+
 @pytest.mark.parametrize(("name", "lang", "least"), [("fr", "fr", 300), ("ru", "ru", 200), ("zh", "zh", 100)])
 def test_real_dumps(tmp_path, shared_data, name, lang, least):
     counts = extract(shared_data / f"wiki_dump/{name}wiki-mini.xml.bz2", tmp_path / "out.txt", lang)
