@@ -74,7 +74,7 @@ PYTHON=${PYTHON:-.venv/bin/python}
 FAIRSEQ_TRAIN=${FAIRSEQ_TRAIN:-.venv/bin/fairseq-train}
 
 # What an experiment may change; see experiments/.
-CONDITION=default SEPARATE='' CHANGES=()
+CONDITION=default SEPARATE='' CHANGES=() TEXT_ALSO=()
 source "$HERE/experiments/$EXPERIMENT.sh"
 source "$HERE/scales/$SCALE.sh"
 DATA=$RUNS/data-bin/$CONDITION/$PAIR
@@ -84,7 +84,7 @@ SCORES=$RUNS/transfer/$EXPERIMENT/$PAIR/seed$SEED
 INPUTS=() MAKES=$TEXT_MAKES WHEN_CHANGED=update
 stage text "$TEXT_MADE" "${MAKE_TEXT[@]}"
 
-INPUTS=()
+INPUTS=("${TEXT_ALSO[@]}")
 for lang in "${LANGUAGES[@]}"; do # files of text, by a pattern with @ for the language
   found=$(compgen -G "${TEXT_FILES//@/$lang}" || printf '%s' "${TEXT_FILES//@/$lang}")
   mapfile -t -O "${#INPUTS[@]}" INPUTS <<< "$found"

@@ -64,7 +64,7 @@ def test_the_recipe_of_the_paper():
     assert int(options["--max-update"]) == epochs * -(-sequences_a_gpu // 96)
     assert "--bpe-joint 80000 --bpe-each 40000" in vocabulary
     assert "--scale paper" in finetuning
-    assert "--sets wiki --langs \"en fr\"" in shlex.split(text)[2]
+    assert '--sets wiki --langs "en fr"' in shlex.split(text)[2]
 
 
 def test_what_experiments_fetch():

@@ -1,7 +1,9 @@
 # The paper's recipe (section 3.1); what its text leaves out is as in XLM, whose code it used.
 TEXT=$RUNS/data RAW=${RAW:-$RUNS/raw} also=''
 case $CONDITION in
-  wiki_cc) also=" && preprocess/get_data.sh \"$RAW\" --sets cc100 --langs $TARGET" ;;
+  wiki_cc)
+    also=" && preprocess/get_data.sh \"$RAW\" --sets cc100 --langs $TARGET"
+    TEXT_ALSO=("$RAW/cc100/$TARGET.txt.xz") ;;
   extra_anchors) also=" && preprocess/get_data.sh \"$RAW\" --sets panlex" ;;
 esac
 TEXT_MADE=$RAW/$PAIR${also:+-$CONDITION}.fetched TEXT_MAKES='' TEXT_FILES="$RAW/wiki/@wiki-*.xml*"
