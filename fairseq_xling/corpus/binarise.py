@@ -110,7 +110,7 @@ def binarise(
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with open(spool, "w+b") as sizes:
-            with atomic_write(_with(target, ".bin"), "wb") as out:
+            with atomic_write(_with(target, ".bin"), "wb", sync=False) as out:
                 args = (model, index, lang, mode, len(usage))
                 for block in ordered_map(_encode_block, blocks(), workers, _set_encoder, args):
                     line, length = starts.popleft()
@@ -120,7 +120,7 @@ def binarise(
                     _add(counts, block, line)
                     if progress:
                         progress(length)
-            with atomic_write(_with(target, ".idx"), "wb") as idx:
+            with atomic_write(_with(target, ".idx"), "wb", sync=False) as idx:
                 _write_index(idx, sizes, counts.sentences, dtype)
     finally:
         spool.unlink(missing_ok=True)

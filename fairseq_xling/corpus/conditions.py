@@ -202,7 +202,7 @@ def _is_done(stamp: Path, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _stamp(stamp: Path, wanted: Mapping[str, Any], result: Mapping[str, Any]) -> None:
-    with atomic_write(stamp) as out:
+    with atomic_write(stamp, sync=False) as out:
         json.dump({"wanted": wanted, "result": result}, out)
 
 
@@ -210,7 +210,7 @@ def _copy_held_out(prefix: Path, out: Path) -> None:
     for split in ("valid", "test"):
         path = find_text(prefix, split)
         if path is not None:
-            with open(path, "rb") as source, atomic_write(f"{out}.{split}.txt{_suffix(path)}", "wb") as target:
+            with open(path, "rb") as source, atomic_write(f"{out}.{split}.txt{_suffix(path)}", "wb", False) as target:
                 shutil.copyfileobj(source, target)
 
 

@@ -156,7 +156,7 @@ def _open_partial(partial: Path, settings: Mapping[str, Any]) -> None:
     for half in partial.rglob(".*.tmp"):
         half.unlink()
     if not partial.exists():
-        with atomic_write(note) as out:
+        with atomic_write(note, sync=False) as out:
             json.dump(settings, out)
 
 
@@ -181,7 +181,7 @@ def _binarise_all(
                     target = partial / lang / split
                     found, used = binarise(path, target, models[lang], index, lang, options.mode, workers, bar.update)
                     _check(found, path, options)
-                    with atomic_write(note) as out:
+                    with atomic_write(note, sync=False) as out:
                         json.dump([found.as_dict(), used[len(SPECIAL) : len(SPECIAL) + len(index)].tolist()], out)
                 counts[lang][split], used_here = json.loads(note.read_text())
                 if split == "train":

@@ -288,7 +288,7 @@ def _copy_pairs(source: Path, path: Path) -> None:
 
 
 def _copy_text(source: Path, path: Path) -> None:
-    with open_bytes(source) as stream, atomic_write(path, "wb") as out:
+    with open_bytes(source) as stream, atomic_write(path, "wb", sync=False) as out:
         shutil.copyfileobj(stream, out)
 
 

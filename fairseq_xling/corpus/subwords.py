@@ -44,7 +44,7 @@ def train_models(
             model = train_bpe(words, size, coverage, shrink, train[group[0]])
         for lang in group:
             models[lang] = model
-            with atomic_write(folder / lang / "spm.model", "wb") as out:
+            with atomic_write(folder / lang / "spm.model", "wb", sync=False) as out:
                 out.write(model)
     return models
 

@@ -42,7 +42,7 @@ def read_dict(path: str | os.PathLike[str]) -> tuple[list[str], list[int]]:
 
 def write_dict(path: str | os.PathLike[str], symbols: Sequence[str], counts: Iterable[int]) -> None:
     """Write `dict.txt` atomically."""
-    with atomic_write(path) as out:
+    with atomic_write(path, sync=False) as out:
         out.writelines(f"{symbol} {count}\n" for symbol, count in zip(symbols, counts, strict=True))
 
 

@@ -79,7 +79,7 @@ def _quality(text: str, path: str | os.PathLike[str], number: int) -> float:
 def write_weighted(path: str | os.PathLike[str], weights: Mapping[str, Mapping[str, float]]) -> int:
     """Write `source<TAB>target<TAB>quality`, best translations first; the number of lines."""
     lines = 0
-    with atomic_write(path) as out:
+    with atomic_write(path, sync=False) as out:
         for source, targets in weights.items():
             for target, quality in sorted(targets.items(), key=lambda item: (-item[1], item[0])):
                 out.write(f"{source}\t{target}\t{quality:g}\n")
@@ -89,7 +89,7 @@ def write_weighted(path: str | os.PathLike[str], weights: Mapping[str, Mapping[s
 
 def write_pairs(path: str | os.PathLike[str], pairs: Iterable[tuple[str, str]]) -> None:
     """Write MUSE's format; entries must hold no space."""
-    with atomic_write(path) as out:
+    with atomic_write(path, sync=False) as out:
         out.writelines(f"{source} {target}\n" for source, target in pairs)
 
 

@@ -11,7 +11,7 @@ from typing import IO, Any
 
 
 @contextmanager
-def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[Any]]:
+def atomic_write(path: str | os.PathLike[str], mode: str = "w", sync: bool = True) -> Iterator[IO[Any]]:
     """Open a temporary file beside `path` and rename it to `path` when the block ends well.
 
     Parameters
@@ -20,6 +20,8 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
         Final name; its folder is made if needed.
     mode : {"w", "wb"}
         Text is UTF-8 with LF line ends.
+    sync : bool
+        Wait until the disk has it, so that a power cut cannot leave an empty file either; a killed process never can.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -29,7 +31,8 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
         with open(temporary, mode, **text) as handle:
             yield handle
             handle.flush()
-            os.fsync(handle.fileno())
+            if sync:
+                os.fsync(handle.fileno())
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
