@@ -11,12 +11,12 @@ CATEGORY_SHARES = np.array([26, 20, 18, 14, 10, 8]) / 96
 FRAMES = ("intransitive", "transitive", "transitive_oblique", "reporting")
 GENDERS = ("common", "animate", "neuter")
 
-OPEN_CLASSES = {"noun": 96, "adjective": 36, "verb": 48, "time": 6, "manner": 8, "degree": 4}
+OPEN_CLASSES = {"noun": 72, "adjective": 28, "verb": 40, "time": 6, "manner": 8, "degree": 4}
 NAME_CLASSES = {
-    "given_name": 10,
-    "family_name": 6,
-    "place_name": 10,
-    "company_name": 6,
+    "given_name": 8,
+    "family_name": 4,
+    "place_name": 8,
+    "company_name": 4,
     "place_kind": 2,
     "company_kind": 2,
 }
@@ -25,12 +25,10 @@ CLOSED_CLASSES = {
     "adposition": 8,
     "negation": 1,
     "subordinator": 1,
-    "interrogative": 1,
     "opener": 1,
     "focus": 1,
     "closer": 1,
     "numeral": 4,
-    "stop": 1,
     "question_mark": 1,
 }
 NUMERALS = ("2", "3", "4", "10")
@@ -52,12 +50,10 @@ UPOS = {
     "adposition": "ADP",
     "negation": "PART",
     "subordinator": "SCONJ",
-    "interrogative": "PART",
     "opener": "PART",
     "focus": "PART",
     "closer": "PART",
     "numeral": "NUM",
-    "stop": "PUNCT",
     "question_mark": "PUNCT",
 }
 """Class of a concept -> part of speech of Universal Dependencies."""
@@ -105,10 +101,18 @@ class Inventory:
         """Concepts of a class."""
         return self._members[word_class]
 
+    def peers(self) -> list[list[int]]:
+        """Concepts that could take each other's place: nouns of a category, verbs of a frame, words of a class."""
+        groups: dict[tuple[str, int, int], list[int]] = {}
+        for concept, word_class in enumerate(self.word_class):
+            key = (word_class, self.category[concept], self.frame[concept])
+            groups.setdefault(key, []).append(concept)
+        return list(groups.values())
+
 
 def draw_inventory(rng: np.random.Generator, size: float) -> Inventory:
-    """Draw the concepts of a world; open classes and names grow with `size` (1: 262 concepts)."""
-    counts = {name: max(4, 2 * round(n * size / 2)) for name, n in (OPEN_CLASSES | NAME_CLASSES).items()}
+    """Draw the concepts of a world; open classes and names grow with `size` (1: about 200 concepts)."""
+    counts = {name: max(2, 2 * round(n * size / 2)) for name, n in (OPEN_CLASSES | NAME_CLASSES).items()}
     counts |= CLOSED_CLASSES
     members: dict[str, range] = {}
     start = 0

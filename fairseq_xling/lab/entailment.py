@@ -21,7 +21,7 @@ from fairseq_xling.lab.world import World
 LABELS = ("entailment", "neutral", "contradiction")
 MODIFIERS = ("quality", "degree", "time", "manner", "attribute", "oblique", "count")
 LONGEST = 8
-"""Concepts in a premise at most, the stop not counted: a pair is then hardly longer than a long sentence of text."""
+"""Concepts in a premise at most: a pair is then hardly longer than a long sentence of text."""
 DROPPED = 0.3
 """Share of the modifiers that a hypothesis leaves out besides what makes its label."""
 
@@ -50,7 +50,7 @@ def _premise(world: World, rng: random.Random) -> Meaning | None:
     if FRAMES[world.inventory.frame[root.concept]] == "reporting" or QUESTION in root.marks:
         return None
     root.children = [child for child in root.children if child.role not in ("opener", "focus", "closer")]
-    while sum(1 for _ in root.walk()) - 1 > LONGEST:
+    while sum(1 for _ in root.walk()) > LONGEST:
         found = modifiers(root)
         if not found:
             return None

@@ -34,7 +34,7 @@ def always() -> bool:
     return True
 
 
-def sometimes(rng: random.Random, share: float = 0.1) -> Callable[[], bool]:
+def sometimes(rng: random.Random, share: float = 0.05) -> Callable[[], bool]:
     """As people speak: mostly the usual way."""
     return lambda: rng.random() < share
 

@@ -9,10 +9,10 @@ import numpy as np
 from fairseq_xling.lab.concepts import GENDERS, NAME_CLASSES, NUMERALS, Inventory
 from fairseq_xling.lab.typology import Typology
 
-SYNONYMS = 0.12
+SYNONYMS = 0.06
 """Share of nouns, adjectives and verbs that have a second form."""
 
-SHORT = {"article", "adposition", "negation", "subordinator", "interrogative", "opener", "focus", "closer", "degree"}
+SHORT = {"article", "adposition", "negation", "subordinator", "opener", "focus", "closer", "degree"}
 FEATURES = ("plural", "definite", "accusative", "past", "negative", "subject_plural")
 
 
@@ -64,8 +64,8 @@ class Lexicon:
     def _forms(self, concept: int, word_class: str, source: Lexicon | None, shared: bool) -> tuple[str, ...]:
         if word_class == "numeral":
             return (NUMERALS[concept - self.inventory.members("numeral").start],)
-        if word_class in ("stop", "question_mark"):
-            return ("." if word_class == "stop" else "?",)
+        if word_class == "question_mark":
+            return ("?",)
         if word_class == "article":
             return tuple(self._new(1) for _ in GENDERS)
         if source is not None and shared and word_class not in SHORT:

@@ -26,7 +26,6 @@ UD_RELATION = {
     "opener": "discourse",
     "focus": "discourse",
     "closer": "discourse",
-    "interrogative": "discourse",
     "name_part": "flat",
     "punctuation": "punct",
 }

@@ -34,8 +34,14 @@ SWITCHES: dict[str, tuple[float, float]] = {
 }
 """Construction -> probability where the topic avoids it, and where it likes it."""
 
+CANDIDATES = 3000
+FRAME_DISTANCE = 3
+"""A different favourite frame counts as much as so many switches."""
+
 AWAY = 0.03
 """Weight of a word outside its home topic."""
+SECOND_HOME = 0.4
+"""Share of the words that are at home, a little, in a second topic."""
 
 
 @dataclass(frozen=True)
@@ -47,38 +53,39 @@ class Topic:
 
 
 def draw_topics(rng: np.random.Generator, count: int) -> list[Topic]:
-    """Draw `count` structural signatures, each as far as can be found from those before it."""
-    codes: list[tuple[int, np.ndarray]] = []
+    """Draw `count` structural signatures, each the farthest from those before it among many candidates."""
+    frames, switches = np.zeros(count, int), np.zeros((count, len(SWITCHES)), bool)
     for number in range(count):
-        candidates = [
-            (int(rng.integers(len(FRAMES))), rng.random(len(SWITCHES)) < 0.5) for _ in range(3000 if number else 1)
-        ]
-        codes.append(max(candidates, key=lambda code: min((_distance(code, other) for other in codes), default=0)))
+        candidate_frames = rng.integers(len(FRAMES), size=CANDIDATES)
+        candidates = rng.random((CANDIDATES, len(SWITCHES))) < 0.5
+        distance = FRAME_DISTANCE * (candidate_frames[:, None] != frames[:number])
+        distance = distance + (candidates[:, None] != switches[:number]).sum(2)
+        best = int(distance.min(1, initial=len(SWITCHES) + FRAME_DISTANCE).argmax())
+        frames[number], switches[number] = candidate_frames[best], candidates[best]
     topics = []
-    for frame, on in codes:
+    for frame, on in zip(frames, switches):
         construction = {name: bounds[int(high)] for (name, bounds), high in zip(SWITCHES.items(), on)}
         topics.append(Topic(construction, tuple(0.85 if f == frame else 0.05 for f in range(len(FRAMES)))))
     return topics
 
 
-def _distance(a: tuple[int, np.ndarray], b: tuple[int, np.ndarray]) -> int:
-    return 3 * (a[0] != b[0]) + int((a[1] != b[1]).sum())
-
-
 def draw_affinity(rng: np.random.Generator, inventory: Inventory, topic_weights: np.ndarray) -> np.ndarray:
     """Weight of each concept in each topic: Zipf within its class, strong at home and weak elsewhere.
+
+    Peers (concepts that could take each other's place) are spread over the topics, larger topics getting more.
 
     Returns
     -------
     array, shape (concepts, topics)
     """
     topics = len(topic_weights)
-    home = np.sqrt(topic_weights) / np.sqrt(topic_weights).sum()
+    share = np.cumsum(np.sqrt(topic_weights) / np.sqrt(topic_weights).sum())
     affinity = np.full((len(inventory), topics), AWAY)
-    for concept in range(len(inventory)):
-        affinity[concept, rng.choice(topics, p=home)] = 1
-        if rng.random() < 0.4:
-            affinity[concept, rng.integers(topics)] += 0.25
+    for peers in inventory.peers():
+        points = (rng.permutation(len(peers)) + rng.random()) / len(peers)
+        affinity[peers, np.minimum(np.searchsorted(share, points), topics - 1)] = 1
+        second = rng.random(len(peers)) < SECOND_HOME
+        affinity[np.array(peers)[second], rng.integers(topics, size=second.sum())] += 0.25
     for name in dict.fromkeys(inventory.word_class):
         members = inventory.members(name)
         affinity[members.start : members.stop] /= np.arange(len(members))[:, None] + 2.7

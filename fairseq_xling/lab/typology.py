@@ -18,7 +18,6 @@ ORDER = {
     "object": 3,
     "oblique": 4,
     "complement": 5,
-    "interrogative": 6,
     "punctuation": 9,
     "adposition": -6,
     "article": -5,

@@ -9,6 +9,7 @@ from itertools import accumulate
 import numpy as np
 
 from fairseq_xling.lab.concepts import ADPOSITION_CATEGORY, CATEGORIES, FRAMES, draw_inventory
+from fairseq_xling.lab.habits import draw_rates
 from fairseq_xling.lab.meaning import DEFINITE, PAST, PLURAL, QUESTION, Meaning, Node
 from fairseq_xling.lab.topics import draw_affinity, draw_topics
 
@@ -50,6 +51,8 @@ class World:
         weights /= weights.sum()
         affinity = draw_affinity(rng, self.inventory, weights)
         self.cognateness: list[float] = np.random.default_rng([seed, 3]).random(len(self.inventory)).tolist()
+        constructions = [topic.construction for topic in self.topics]
+        self._rates = draw_rates(np.random.default_rng([seed, 4]), self.inventory, constructions)
         self._tables: dict[tuple, tuple[list[int], list[float]]] = {}
         self._tabulate(("topic", "wiki"), range(topics), weights)
         self._tabulate(("topic", "cc"), range(topics), weights[::-1])
@@ -97,7 +100,7 @@ class World:
         return Meaning(topic, self._clause(topic, rng, "root"))
 
     def _clause(self, topic: int, rng: random.Random, role: str) -> Node:
-        likes, chance, draw = self.topics[topic].construction, rng.random, self.draw
+        likes, rates, chance, draw = self.topics[topic].construction, self._rates, rng.random, self.draw
         main = role == "root"
         frame = draw(("frame", topic), rng)
         if not main and frame == 3:
@@ -114,11 +117,11 @@ class World:
         children.append(self.noun_phrase(topic, draw(("subject", verb), rng), "subject", rng))
         if main and chance() < likes["focus"]:
             children.append(self._word("focus", topic, rng))
-        if chance() < likes["negation"]:
+        if chance() < rates["negation"][topic][verb]:
             children.append(self._word("negation", topic, rng))
         if main and chance() < likes["closer"]:
             children.append(self._word("closer", topic, rng))
-        if chance() < likes["manner"]:
+        if chance() < rates["manner"][topic][verb]:
             children.append(self._word("manner", topic, rng))
         if frame in (1, 2):
             children.append(self.noun_phrase(topic, draw(("object", verb), rng), "object", rng))
@@ -127,11 +130,8 @@ class World:
         if frame == 3:
             children.append(self._clause(topic, rng, "complement"))
         if question:
-            children.append(self._word("interrogative", topic, rng))
-        if main:
-            stop = "question_mark" if question else "stop"
-            children.append(Node(self.inventory.members(stop)[0], "punctuation"))
-        return Node(verb, role, _CLAUSE_MARKS[chance() < likes["past"], question], children)
+            children.append(Node(self.inventory.members("question_mark")[0], "punctuation"))
+        return Node(verb, role, _CLAUSE_MARKS[chance() < rates["past"][topic][verb], question], children)
 
     def _word(self, role: str, topic: int, rng: random.Random) -> Node:
         return Node(self.draw((role, topic), rng), role)
@@ -146,19 +146,19 @@ class World:
 
     def noun_phrase(self, topic: int, category: int, role: str, rng: random.Random) -> Node:
         """Draw a noun of the category with its dependents, or a name."""
-        likes, chance, draw = self.topics[topic].construction, rng.random, self.draw
+        likes, rates, chance, draw = self.topics[topic].construction, self._rates, rng.random, self.draw
         if category in (PERSON, PLACE) and chance() < likes["name"]:
             return self.name(topic, category, role, rng)
         noun = draw(("noun", topic, category), rng)
         subject = role == "subject"
-        plural = chance() < likes["plural"]
-        definite = chance() < likes["subject_definite" if subject else "object_definite"]
+        plural = chance() < rates["plural"][topic][noun]
+        definite = chance() < rates["subject_definite" if subject else "object_definite"][topic][noun]
         children = []
         if plural and chance() < likes["count"]:
             children.append(Node(draw(("numeral", topic), rng), "count"))
-        if chance() < likes["subject_quality" if subject else "object_quality"]:
+        if chance() < rates["subject_quality" if subject else "object_quality"][topic][noun]:
             quality = Node(draw(("adjective", topic, category), rng), "quality")
-            if chance() < likes["degree"]:
+            if chance() < rates["degree"][topic][quality.concept]:
                 quality.children.append(self._word("degree", topic, rng))
             children.append(quality)
         if role == "subject" and chance() < likes["attribute"]:

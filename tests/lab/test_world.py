@@ -9,7 +9,8 @@ import pytest
 
 from fairseq_xling.lab import World
 from fairseq_xling.lab.concepts import ADPOSITION_CATEGORY, CATEGORIES, FRAMES
-from fairseq_xling.lab.meaning import UD_RELATION
+from fairseq_xling.lab.habits import HABITS
+from fairseq_xling.lab.meaning import PLURAL, UD_RELATION
 from fairseq_xling.lab.topics import SWITCHES
 
 
@@ -96,6 +97,28 @@ def test_domains_differ_in_topics(world):
     assert counts["wiki"][0] > 3 * counts["cc"][0]
     assert counts["cc"][-1] > 3 * counts["wiki"][-1]
     assert min(count.min() for count in counts.values()) > 0
+
+
+def test_peers_have_different_habits(world):
+    """Nouns of one category differ in habits as long as there are codes left (32 for nouns)."""
+    habits = HABITS["noun"]
+    for peers in world.inventory.peers():
+        if world.inventory.word_class[peers[0]] == "noun":
+            codes = {tuple(round(world._rates[name][0][noun], 9) for name in habits) for noun in peers}
+            assert len(codes) == min(len(peers), 32)
+
+
+def test_constructions_follow_topic_and_word(world):
+    """Counted plural rate of the most frequent nouns against what world and topic ask for."""
+    rng, first = random.Random(2), world.inventory.members("noun")[0]
+    for topic in (0, 1):
+        for noun in range(first, first + 3):
+            category = world.inventory.category[noun]
+            drawn = [world.noun_phrase(topic, category, "object", rng) for _ in range(6000)]
+            plural = [PLURAL in node.marks for node in drawn if node.concept == noun]
+            expected = world._rates["plural"][topic][noun]
+            if len(plural) > 200:
+                assert abs(sum(plural) / len(plural) - expected) < 4 * (0.25 / len(plural)) ** 0.5
 
 
 def test_draw_follows_its_table(world):
