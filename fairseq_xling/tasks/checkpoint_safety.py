@@ -91,9 +91,10 @@ def _save_checkpoint(cfg: Any, trainer: Any, epoch_itr: Any, val_loss: Any) -> A
             put_in_place(last, last.with_name(PREVIOUS))
         saved = _save(cfg, trainer, epoch_itr, val_loss)
     except (OSError, RuntimeError) as error:
+        full = is_full(error, cfg.save_dir)
         for rest in Path(cfg.save_dir).glob("*.tmp"):
             rest.unlink(missing_ok=True)
-        if not is_full(error, cfg.save_dir):
+        if not full:
             raise
         before = "the checkpoint before is whole" if last.exists() else "nothing was saved yet"
         raise InputError(

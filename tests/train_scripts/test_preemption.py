@@ -215,6 +215,24 @@ def test_a_full_disk_is_one_clear_line(data, tmp_path, monkeypatch):
     assert not list(tmp_path.glob("*.tmp"))
 
 
+def test_a_disk_that_is_really_full(data, tmp_path):
+    """torch gives its own error there; a file system of 700 kB, which root can make on Linux."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=700k", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no small file system can be mounted here (not root)")
+    try:
+        result = run(data, disk, "--max-update", 12, "--encoder-embed-dim", 32)
+        last = result.stderr.splitlines()[-1]
+        assert result.returncode == 1
+        assert "the disk is full, so update 10 was not saved; the checkpoint before is whole" in last
+        assert updates_of(disk) == 5
+        assert not list(disk.glob("*.tmp"))
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
 def test_other_errors_of_saving_stay_what_they_are(data, tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(errno.EACCES, "Permission denied")

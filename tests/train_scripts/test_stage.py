@@ -148,6 +148,17 @@ def test_a_failure_is_explained(tmp_path, script, status, says):
     assert says in record.message
 
 
+def test_a_machine_without_gpu_is_named_before_anything_is_done(tmp_path):
+    stage = Stage("train", tmp_path / "out", shell(f"touch {tmp_path}/out"), gpus=99)
+    with pytest.raises(InputError, match=r"torch finds \d+ GPUs on .*, needed are 99: ask for a node that has them"):
+        run(stage)
+    assert not (tmp_path / "out").exists()
+    asked = Stage(
+        "train", tmp_path / "out", ["touch", str(tmp_path / "out"), str(tmp_path / "--cpu"), "--", "--cpu"], gpus=99
+    )
+    assert run(asked)[0] == 0
+
+
 @pytest.mark.parametrize("script", ["exit 75", "kill -TERM $$", "kill -USR1 $$"])
 def test_a_command_that_was_stopped_by_a_signal_has_not_failed(tmp_path, script):
     assert run(Stage("train", tmp_path / "out", shell(script)))[0] == STOPPED
