@@ -27,7 +27,7 @@ from fairseq_xling.formats.dictionary import (
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.formats.files import atomic_write, sha256_of_file
 from fairseq_xling.formats.nli import read_nli, write_nli
-from fairseq_xling.formats.parallel import Parallel, read_aligned, read_table, tatoeba_paths, write_table
+from fairseq_xling.formats.parallel import TATOEBA_CODES, Parallel, read_aligned, read_table, tatoeba_paths, write_table
 from fairseq_xling.formats.text import open_bytes, read_lines
 
 LANGUAGES = ("en", "fr", "ru", "zh")
@@ -245,8 +245,9 @@ class Pocket:
     def tatoeba(self) -> None:
         """LASER's files under their own names; they must have the same number of lines."""
         for lang in LANGUAGES[1:]:
-            paths = tatoeba_paths(self.source / "tatoeba", lang)
-            if self._need(*paths.values()):
+            code, folder = TATOEBA_CODES[lang], self.source / "tatoeba"
+            if self._need(*(folder / f"tatoeba.{code}-eng.{end}" for end in (code, "eng"))):
+                paths = tatoeba_paths(folder, lang)
                 read_aligned(paths)
                 for path in paths.values():
                     self._write(f"tatoeba/{path.name}", partial(_copy_text, path))
