@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-seeds test lint bench doctor wheelhouse clean
+.PHONY: help setup demo demo-seeds test test-slurm lint bench doctor wheelhouse clean
 
 PY := .venv/bin/python
 CODE := $(sort $(dir $(wildcard fairseq_xling/*.py preprocess/*.py eval/*.py benchmarks/*.py)))
@@ -15,6 +15,7 @@ help:
 	@echo 'make demo         three bilingual models of the invented world, and what they share: runs/demo/report.html'
 	@echo 'make demo-seeds   the same with three seeds: mean and spread'
 	@echo 'make test         all tests (TESTS="tests/formats -k bio" for some)'
+	@echo 'make test-slurm  a real Slurm on this machine (Debian, as root): jobs, preemption, two nodes'
 	@echo 'make lint         style, format and types'
 	@echo 'make bench        every benchmark in benchmarks/, in turn'
 	@echo 'make doctor       the versions that matter, and for each known trap the fix'
@@ -33,6 +34,11 @@ demo-seeds: setup
 test:
 	@bash environment/install.sh --dev
 	$(PY) -m pytest -n 2 $(TESTS)
+
+test-slurm:
+	@bash environment/install.sh --dev
+	tests/slurm/slurm.sh install
+	XLING_TEST_SLURM=1 $(PY) -m pytest tests/slurm
 
 lint:
 	@bash environment/install.sh --dev

@@ -52,6 +52,8 @@ def environment(runs):
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory):
     """Starts Slurm, and sets SLURM_CONF."""
+    if os.environ.get("XLING_TEST_SLURM") != "1":
+        pytest.skip("it starts system daemons and takes minutes: make test-slurm runs it")
     missing = [program for program in NEEDED if shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin") is None]
     if missing:
         pytest.skip(f"no {', '.join(missing)}: tests/slurm/slurm.sh install (Debian, as root) brings them")
