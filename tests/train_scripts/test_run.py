@@ -185,15 +185,14 @@ def test_killed_or_told_in_the_middle_and_run_again_it_ends_as_if_undisturbed(wo
 
     killed = started(world, "--seed", "3", *MANY)  # its output is gone, so it is done again
     for process in children(killed.pid):
-        words = (
-            Path(f"/proc/{process}/cmdline").read_text().split("\0")[:2]
-        )  # not who started it, with it as an argument
+        words = Path(f"/proc/{process}/cmdline").read_text().split("\0")[:2]
         if any(word.endswith("fairseq-train") for word in words):
             os.kill(process, signal.SIGKILL)
     _, said = killed.communicate(timeout=60)
     assert killed.returncode == 1
     assert "killed from outside (SIGKILL)" in said
 
+    (model / "metrics.jsonl").unlink()  # so that `started` waits for updates of this run
     told = started(world, "--seed", "3", *MANY)
     told.send_signal(signal.SIGTERM)
     _, said = told.communicate(timeout=60)
