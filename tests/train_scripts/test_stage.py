@@ -153,9 +153,7 @@ def test_a_machine_without_gpu_is_named_before_anything_is_done(tmp_path):
     with pytest.raises(InputError, match=r"torch finds \d+ GPUs on .*, needed are 99: ask for a node that has them"):
         run(stage)
     assert not (tmp_path / "out").exists()
-    asked = Stage(
-        "train", tmp_path / "out", ["touch", str(tmp_path / "out"), str(tmp_path / "--cpu"), "--", "--cpu"], gpus=99
-    )
+    asked = Stage("train", tmp_path / "out", ["bash", "-c", 'touch "$0"', str(tmp_path / "out"), "--cpu"], gpus=99)
     assert run(asked)[0] == 0
 
 
