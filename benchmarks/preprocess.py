@@ -141,16 +141,6 @@ def report(what: str, amount: float, unit: str, ours: Run, name: str, theirs: Ru
     print(f"| {what} | {own} | {name} {other} | {ratios} | {memory} | {note} |", flush=True)
 
 
-BINARISE = """
-import sys
-from pathlib import Path
-from fairseq_xling.corpus.binarise import binarise
-from fairseq_xling.formats.dict_txt import read_dict
-source, model, dictionary, target, workers = sys.argv[1:]
-index = {symbol: number for number, symbol in enumerate(read_dict(dictionary)[0], 4)}
-binarise(Path(source), Path(target), Path(model).read_bytes(), index, "en", "joint", int(workers))
-"""
-
 SPM_ENCODE = """
 import sys, sentencepiece
 processor = sentencepiece.SentencePieceProcessor(model_file=sys.argv[1])
@@ -167,11 +157,12 @@ def bench_binarise(work: Path, text: Path, small: Path, workers: int) -> None:
         shutil.copy(small if split == "train" else _head(small, work / "valid.txt"), work / f"en.{split}.txt")
     out = work / "bin"
     shutil.rmtree(out, ignore_errors=True)
-    build = [ROOT / "preprocess/build_databin.py", out, "--text", f"en={work / 'en'}", "--bpe-size", 32000]
+    build = ["preprocess/build_databin.py", out, "--text", f"en={work / 'en'}", "--bpe-size", 32000]
     run(sys.executable, *build, "--workers", workers)
     model, dictionary = out / "en/spm.model", out / "en/dict.txt"
     for path, note in ((small, ""), (text, "ids identical")):
-        ours = run(sys.executable, "-c", BINARISE, path, model, dictionary, work / "ours", workers)
+        command = ["preprocess/binarise.py", path, work / "ours", "--like", out, "--lang", "en", "--workers", workers]
+        ours = run(sys.executable, *command)
         if path is small:
             print(
                 f"| binarise {small.stat().st_size / 1e6:.0f} MB | | | | {ours.peak:,.0f} MB | memory at another size |"
@@ -219,7 +210,7 @@ def bench_build(work: Path, text: Path, workers: int) -> None:
         out = work / f"bin-{name}"
         shutil.rmtree(out, ignore_errors=True)
         options = [out, "--text", f"en={work / name}", "--bpe-size", 8000, "--workers", workers]
-        runs[name] = run(sys.executable, ROOT / "preprocess/build_databin.py", *options)
+        runs[name] = run(sys.executable, "preprocess/build_databin.py", *options)
     learn = run(
         BIN / "subword-nmt", "learn-bpe", "-s", 8000, "--num-workers", workers, stdin=part, stdout=work / "codes"
     )
@@ -243,7 +234,7 @@ def bench_extract(work: Path, data: Path, workers: int) -> None:
         body = b"<page>" + rest.rsplit(b"</mediawiki>", 1)[0]
         dump.write_bytes(bz2.compress(head + body * 10 + b"</mediawiki>\n"))
     size = len(bz2.decompress(dump.read_bytes())) / 1e6
-    command = [ROOT / "preprocess/extract_wiki.py", dump, work / "wiki.txt", "--lang", "en", "--workers", workers]
+    command = ["preprocess/extract_wiki.py", dump, work / "wiki.txt", "--lang", "en", "--workers", workers]
     ours = run(sys.executable, *command)
     shutil.rmtree(work / "wikiextractor", ignore_errors=True)
     options = ["--no-templates", "--processes", workers, "-q", "-o", work / "wikiextractor", dump]
@@ -256,7 +247,7 @@ def bench_tokenise(work: Path, text: Path, workers: int) -> None:
     part = work / "tok.txt"
     with open(text, encoding="utf-8") as source, open(part, "w", encoding="utf-8") as target:
         target.writelines(line for line, _ in zip(source, range(150_000)))
-    command = [ROOT / "preprocess/tokenise.py", part, work / "tok.out", "--lang", "en", "--workers", workers]
+    command = ["preprocess/tokenise.py", part, work / "tok.out", "--lang", "en", "--workers", workers]
     ours = run(sys.executable, *command)
     options = ["-l", "en", "-j", workers, "-q", "tokenize", "--xml-escape"]
     theirs = run(BIN / "sacremoses", *options, stdin=part, stdout=work / "tok.theirs")
@@ -266,7 +257,7 @@ def bench_tokenise(work: Path, text: Path, workers: int) -> None:
 def bench_shuffle(work: Path, text: Path) -> None:
     """Shuffling and holding out, against `shuf`, which holds all in memory and holds nothing out."""
     size = text.stat().st_size / 1e6
-    ours = run(sys.executable, ROOT / "preprocess/shuffle_split.py", text, work / "shuffled")
+    ours = run(sys.executable, "preprocess/shuffle_split.py", text, work / "shuffled")
     theirs = run("shuf", text, stdout=work / "shuf.txt")
     report(f"shuffle {size:.0f} MB", size, "MB", ours, "shuf", theirs, "ours holds out and drops repeats")
 
@@ -282,6 +273,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="processes (%(default)s)")
     parser.add_argument("--only", nargs="+", default=["extract", "tokenise", "shuffle", "build", "binarise"])
     args = parser.parse_args()
+    args.work, args.data = args.work.resolve(), args.data.resolve()
     args.work.mkdir(parents=True, exist_ok=True)
     text = make_text(args.data, args.work / f"text{args.megabytes}.txt", args.megabytes)
     small = make_text(args.data, args.work / f"text{args.megabytes // 4}.txt", args.megabytes // 4)

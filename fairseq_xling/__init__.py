@@ -8,12 +8,15 @@ nothing, so that ``fairseq_xling.analysis`` and ``fairseq_xling.formats`` work a
 import logging
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 __version__ = "0.1.0"
 
-# The doctor must also speak where fairseq or torch do not load; the commands about runs must answer at once.
+# The doctor must also speak where fairseq or torch do not load; the commands about runs must answer at once; those of
+# preprocess/ need neither, and fairseq's import would cost each of them seconds and 300 MB.
 ALONE = ("fairseq_xling.doctor", "fairseq_xling.runs.")
-if find_spec("fairseq") is not None and not any(word.startswith(ALONE) for word in getattr(sys, "orig_argv", ())):
+_alone = any(word.startswith(ALONE) for word in getattr(sys, "orig_argv", ()))
+if find_spec("fairseq") is not None and not _alone and Path(sys.argv[0]).parent.name != "preprocess":
     _level = logging.getLogger().level
     from fairseq_xling import checkpoints, criterions, models, optim, tasks  # noqa: F401
 

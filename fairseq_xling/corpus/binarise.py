@@ -147,13 +147,11 @@ def _encode_block(block: bytes) -> _Block:
         bad = _bad_lines(lines)
         numbers = np.delete(np.arange(len(lines)), list(bad))
         block = b"".join(lines[n] + b"\n" for n in numbers.tolist())
-    ids = np.frombuffer(b"".join(encoder.encode(block.replace(b"\n", b" \n ").split(b" "))), dtype=encoder.dtype)
-    ends = np.flatnonzero(ids == EOS)
-    sizes = np.diff(ends, prepend=-1).astype(np.int32)
+    ids, sizes = encoder.encode(block) if block else (np.zeros(0, encoder.dtype), np.zeros(0, np.int32))
     empty = np.flatnonzero(sizes == 1)
     if len(empty):
         bad.update(dict.fromkeys((empty if numbers is None else numbers[empty]).tolist(), "empty"))
-        ids, sizes = np.delete(ids, ends[empty]), np.delete(sizes, empty)
+        ids, sizes = np.delete(ids, np.cumsum(sizes)[empty] - 1), np.delete(sizes, empty)
     return _Block(ids.tobytes(), sizes, np.bincount(ids, minlength=id_count), _summary(bad))
 
 

@@ -7,15 +7,15 @@ those of its space-separated words in turn, so each different word needs Sentenc
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
-from itertools import chain, pairwise
+from itertools import chain
 
 import numpy as np
 import sentencepiece
 
+from fairseq_xling.corpus.word_memory import WordMemory, Words
+
 EOS, UNK = 2, 3
 """fairseq's ids of `</s>` and `<unk>`."""
-_CACHED_WORD = 200  # bytes; longer words hardly ever come back
 
 
 def symbol_of(piece: str, lang: str, mode: str) -> str:
@@ -47,16 +47,8 @@ def id_dtype(symbols: int) -> type[np.uint16] | type[np.uint32]:
     return np.uint16 if symbols < 65500 else np.uint32
 
 
-def _where_none(items: list[bytes | None]) -> Iterator[int]:
-    position = -1
-    with suppress(ValueError):
-        while True:
-            position = items.index(None, position + 1)
-            yield position
-
-
 class WordEncoder:
-    """Words (UTF-8) to the bytes of their ids; each different word is encoded once, as long as there is room.
+    """Blocks of text to ids; each different word goes through SentencePiece once, as long as there is room.
 
     Parameters
     ----------
@@ -67,12 +59,12 @@ class WordEncoder:
     lang, mode : str
         Language and vocabulary mode, which give the prefix.
     room : int
-        Words held in the newer of two generations; the older one is as large.
+        Words held; when there are more, all are forgotten.
 
     Attributes
     ----------
     dtype : numpy type
-        Of the ids in the bytes.
+        Of the ids.
 
     Notes
     -----
@@ -80,49 +72,72 @@ class WordEncoder:
     still be a symbol of a dictionary that another language shares.
     """
 
-    def __init__(self, model: bytes, index: Mapping[str, int], lang: str, mode: str, room: int = 200_000):
+    def __init__(self, model: bytes, index: Mapping[str, int], lang: str, mode: str, room: int = 1_000_000):
         self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-        self._index, self._lang, self._mode, self._room = index, lang, mode, room
+        self._index, self._lang, self._mode = index, lang, mode
         self.dtype = id_dtype(max(index.values(), default=0) + 2)
         names = [self._processor.id_to_piece(i) for i in range(self._processor.get_piece_size())]
         self._table = np.array([index.get(symbol_of(name, lang, mode), UNK) for name in names], dtype=self.dtype)
         self._odd = [i for i, name in enumerate(names) if i == self._processor.unk_id() or name.split() != [name]]
-        self._end = {b"\n": np.array([EOS], dtype=self.dtype).tobytes()}
-        self._newer: dict[bytes, bytes] = dict(self._end)
-        self._older: dict[bytes, bytes] = {}
+        self._memory = WordMemory(room, np.array([EOS], dtype=self.dtype))
 
-    def encode(self, words: list[bytes]) -> list[bytes]:
-        """The bytes of the ids of each word; a newline is a word too, and becomes `</s>`."""
-        found = list(map(self._newer.get, words))
-        gaps = list(_where_none(found))
-        if gaps:
-            fresh = self._look_up({words[gap] for gap in gaps})
-            for gap in gaps:
-                found[gap] = fresh[words[gap]]
-        return found  # type: ignore[return-value]
+    def encode(self, block: bytes) -> tuple[np.ndarray, np.ndarray]:
+        """Ids of whole lines, and the number of ids of each.
 
-    def _look_up(self, missing: set[bytes]) -> dict[bytes, bytes]:
-        """Ids of words that the newer generation lacks; they are kept in it."""
-        if len(self._newer) + len(missing) > self._room:
-            self._older, self._newer = self._newer, dict(self._end)
-        fresh = {word: ids for word in missing if (ids := self._older.get(word)) is not None}
-        unknown = [word for word in missing if word not in fresh]
-        fresh.update(zip(unknown, self._encode_new(unknown)))
-        self._newer.update((word, ids) for word, ids in fresh.items() if len(word) <= _CACHED_WORD)
-        return fresh
+        Parameters
+        ----------
+        block : bytes
+            UTF-8 text that ends in a newline.
 
-    def _encode_new(self, words: list[bytes]) -> list[bytes]:
-        rows = self._processor.encode(words, num_threads=1)
-        ends = np.cumsum([len(row) for row in rows], dtype=np.int64) * np.dtype(self.dtype).itemsize
-        flat = np.fromiter(chain.from_iterable(rows), dtype=np.int64)
-        ids = self._table[flat].tobytes()
-        result = [ids[start:end] for start, end in pairwise([0, *ends.tolist()])]
-        odd = np.flatnonzero(np.isin(flat, self._odd))
-        for number in np.unique(np.searchsorted(ends, odd * np.dtype(self.dtype).itemsize, side="right")).tolist():
-            result[number] = self._by_pieces(words[number])
-        return result
+        Returns
+        -------
+        ids : (n,) array of `dtype`
+            `</s>` at the end of each line.
+        sizes : (lines,) int32
+            `</s>` counted.
+        """
+        parts = [self._encode_part(part) for part in _parts(block)]
+        return np.concatenate([ids for ids, _ in parts]), np.concatenate([sizes for _, sizes in parts])
 
-    def _by_pieces(self, word: bytes) -> bytes:
+    def _encode_part(self, part: bytes) -> tuple[np.ndarray, np.ndarray]:
+        words = Words(part)
+        rows = self._memory.find(words.hashes)
+        new = np.flatnonzero(rows < 0)
+        if len(new):
+            hashes, first, place = np.unique(words.hashes[new], return_index=True, return_inverse=True)
+            ids, sizes = self._encode_words([words.word(i) for i in new[first].tolist()])
+            rows = self._memory.keep(rows, new, place, hashes, ids, sizes)
+        return self._memory.spell(rows, words.ends_line)
+
+    def _encode_words(self, words: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
+        """Ids of words behind each other, and the number of ids of each."""
+        found = self._processor.encode(words, num_threads=1)
+        sizes = np.fromiter(map(len, found), dtype=np.int64, count=len(found))
+        pieces = np.fromiter(chain.from_iterable(found), dtype=np.int64, count=int(sizes.sum()))
+        ids = self._table[pieces]
+        odd = np.flatnonzero(np.isin(pieces, self._odd))
+        if not len(odd):
+            return ids, sizes
+        is_odd = np.zeros(len(words), dtype=bool)
+        is_odd[np.searchsorted(np.cumsum(sizes), odd, side="right")] = True
+        plain = ids[~np.repeat(is_odd, sizes)]
+        rows = [self._by_pieces(words[number]) for number in np.flatnonzero(is_odd).tolist()]
+        sizes[is_odd] = [len(row) for row in rows]
+        where = np.repeat(is_odd, sizes)
+        ids = np.empty(len(where), dtype=self.dtype)
+        ids[~where], ids[where] = plain, np.concatenate(rows)
+        return ids, sizes
+
+    def _by_pieces(self, word: bytes) -> np.ndarray:
         pieces: list[str] = self._processor.encode(word, out_type=str)
         ids = [self._index.get(symbol, UNK) for symbol in symbols_of(pieces, self._lang, self._mode)]
-        return np.array(ids, dtype=self.dtype).tobytes()
+        return np.array(ids, dtype=self.dtype)
+
+
+def _parts(block: bytes, size: int = 1 << 18) -> Iterator[bytes]:
+    """The block in parts of whole lines that a processor's cache holds."""
+    start = 0
+    while start < len(block):
+        end = block.find(b"\n", min(start + size, len(block) - 1)) + 1
+        yield block[start:end]
+        start = end

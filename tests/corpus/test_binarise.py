@@ -1,6 +1,5 @@
 """Binarisation against the way it replaces: SentencePiece's pieces through fairseq's dictionary and builder."""
 
-import random
 from collections import Counter
 
 import numpy as np
@@ -17,6 +16,7 @@ from fairseq_xling.corpus.binarise import binarise
 from fairseq_xling.corpus.bpe import count_words, train_bpe
 from fairseq_xling.corpus.encode import UNK, WordEncoder, id_dtype, plain_pieces, symbol_of
 from fairseq_xling.corpus.subwords import dictionaries
+from fairseq_xling.corpus.word_memory import WordMemory, Words
 from tests.corpus.worlds import ODD, sentences, write_lines
 
 LATIN, CYRILLIC = "abcdeéins", "абвгдеи"
@@ -91,20 +91,61 @@ def test_words_one_by_one_are_the_sentence(models, words):
     except UnicodeEncodeError:  # lone surrogates are no text
         return
     index = {piece: number for number, piece in enumerate(plain_pieces(processor), 4)}
-    encoder = WordEncoder(models["en"], index, "en", "joint")
-    ids = np.frombuffer(b"".join(encoder.encode(raw.split(b" "))), dtype=encoder.dtype).tolist()
+    ids, sizes = WordEncoder(models["en"], index, "en", "joint").encode(raw + b"\n")
+    assert sizes.tolist() == [len(ids)]
+    assert ids[-1] == 2
+    ids = ids[:-1].tolist()
     assert ids == [index.get(symbol, UNK) for symbol in " ".join(processor.encode(raw, out_type=str)).split()]
 
 
-def test_a_full_cache_forgets_and_stays_right(models):
+@pytest.mark.parametrize("room", [1, 5, 40])
+def test_a_full_memory_forgets_and_stays_right(models, room):
     processor = sentencepiece.SentencePieceProcessor(model_proto=models["en"])
     index = {piece: number for number, piece in enumerate(plain_pieces(processor), 4)}
-    small, large = (WordEncoder(models["en"], index, "en", "joint", room) for room in (5, 100_000))
-    rng = random.Random(1)
-    for _ in range(50):
-        words = ["".join(rng.choices("abc", k=rng.randint(1, 4))).encode() for _ in range(6)] + [b"\n"]
-        assert small.encode(words) == large.encode(words)
-        assert len(small._newer) <= 5 + 7
+    small, large = (WordEncoder(models["en"], index, "en", "joint", size) for size in (room, 100_000))
+    for seed in range(30):
+        lines = sentences(seed, 5, LATIN, ("ok",), odd=0.1)
+        block = "".join(line.replace("\r", "") + "\n" for line in lines).encode()
+        results = [encoder.encode(block) for encoder in (small, large)]
+        for one, other in zip(*results, strict=True):
+            assert one.tolist() == other.tolist()
+        assert small._memory._count <= room + len(block.split()) + 2
+
+
+def test_words_of_a_text_by_hash(models):
+    """Equal words have equal hashes wherever they stand and whatever the text's length; different ones do not."""
+    seen = {}
+    for seed in range(40):
+        lines = sentences(seed, 1 + seed * 8, LATIN + CYRILLIC, odd=0.2)
+        raw = "".join(line.replace("\r", "") + "\n" for line in lines).encode()
+        words = Words(raw)
+        expected = raw.replace(b"\n", b" ").split(b" ")[:-1]
+        assert [words.word(number) for number in range(len(words.hashes))] == expected
+        assert int(words.ends_line.sum()) == len(lines)
+        for word, number in zip(expected, words.hashes.tolist(), strict=True):
+            assert seen.setdefault(word, number) == number
+    assert len(set(seen.values())) == len(seen) > 2000
+    near = [b"%d" % i for i in range(200_000)] + [bytes([a, b]) for a in range(33, 256) for b in range(33, 256)]
+    hashes = Words(b" ".join(near) + b"\n").hashes
+    assert len(np.unique(hashes)) == len(set(near))
+
+
+def test_a_table_that_is_nearly_full_of_colliding_places():
+    """All hashes begin alike, so that every word wants the same place."""
+    memory = WordMemory(64, np.array([2], dtype=np.uint16))
+    hashes = np.arange(1, 61, dtype=np.uint64)
+    for start in range(0, 60, 20):
+        part = hashes[start : start + 20]
+        new = np.arange(20)
+        rows = memory.keep(
+            np.full(20, -1), new, new, part, np.arange(start, start + 20, dtype=np.uint16), np.ones(20, int)
+        )
+        ids, sizes = memory.spell(rows, new == 19)
+        assert ids.tolist() == [*range(start, start + 20), 2]
+        assert sizes.tolist() == [21]
+    rows = memory.find(hashes[::-1].copy())
+    assert memory.spell(rows, np.arange(60) == 59)[0].tolist() == [*range(59, -1, -1), 2]
+    assert memory.find(np.array([99, 0], dtype=np.uint64)).tolist() == [-1, -1]
 
 
 def test_lines_left_out_are_counted_by_reason(tmp_path, models):
@@ -146,6 +187,6 @@ def test_text_never_becomes_a_special_symbol(models):
     processor = sentencepiece.SentencePieceProcessor(model_proto=models["en"])
     index = {piece: number for number, piece in enumerate(plain_pieces(processor), 4)}
     encoder = WordEncoder(models["en"], index, "en", "joint")
-    for word in (b"</s>", b"<pad>", b"<mask>", b"<s>", "中</s>".encode()):
-        ids = np.frombuffer(encoder.encode([word])[0], dtype=encoder.dtype)
-        assert ((ids == UNK) | (ids >= 4)).all()
+    ids, _ = encoder.encode("</s> <pad> <mask> <s> 中</s>\n".encode())
+    assert ((ids[:-1] == UNK) | (ids[:-1] >= 4)).all()
+    assert ids[-1] == 2

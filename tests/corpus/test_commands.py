@@ -45,6 +45,10 @@ def test_the_steps_one_by_one(monkeypatch, capsys, tmp_path):
         status, out, err = run(monkeypatch, capsys, command, *arguments)
         assert status == 0, err
         assert said in out
+    again = (tmp_path / "en.train.txt", tmp_path / "again", "--like", tmp_path / "bin", "--lang", "en", "--workers", 2)
+    assert run(monkeypatch, capsys, "binarise.py", *again)[0] == 0
+    for end in ("bin", "idx"):
+        assert (tmp_path / f"again.{end}").read_bytes() == (tmp_path / f"bin/en/train.{end}").read_bytes()
     (tmp_path / "d.txt").write_text("hello bonjour\nworld monde\n")
     status, out, _ = run(monkeypatch, capsys, "make_dictionary.py", tmp_path / "w.tsv", "--files", tmp_path / "d.txt")
     assert (status, out.startswith("2 pairs of 2 words")) == (0, True)
@@ -80,6 +84,7 @@ def bad_inputs(folder):
             (folder / "o", "--panlex", folder / "x", "--from", "eng-000", "--to", "x"),
             "no such file",
         ),
+        ("binarise.py", (f"{text}.train.txt", folder / "o", "--like", folder, "--lang", "en"), "no manifest"),
         ("convert_ner.py", (broken, folder / "o"), "broken.tsv:1: expected a tag"),
         ("lay_out_pocket.py", (folder, folder / "o"), "manifest.tsv"),
         (
@@ -121,6 +126,19 @@ def test_a_killed_command_leaves_no_half_file_and_no_worker(tmp_path):
             break
         time.sleep(0.1)
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+
+
+def test_no_command_imports_fairseq_or_torch(tmp_path):
+    """It would cost each of them seconds and 300 MB."""
+    shim = tmp_path / "sitecustomize.py"
+    shim.write_text(
+        "import atexit, sys; atexit.register(lambda: print('torch' in sys.modules, 'fairseq' in sys.modules))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    for command in COMMANDS:
+        program = [sys.executable, f"preprocess/{command}", "-h"]
+        done = subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines()[-1] == "False False", command
 
 
 GET_DATA = ROOT / "preprocess" / "get_data.sh"
