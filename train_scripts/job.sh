@@ -16,7 +16,9 @@ status=$?
 case $status in
   0) rm -f "$failures"; say "job $SLURM_JOB_ID: done"; exit 0 ;;
   2) say "job $SLURM_JOB_ID: bad input, see above; not started again"; exit 2 ;;
-  75) say "job $SLURM_JOB_ID: stopped by a signal; Slurm is asked to start it again" ;;
+  75 | 138 | 143) # it saved, or SIGUSR1 or SIGTERM ended it before it had anything to save
+    say "job $SLURM_JOB_ID: stopped by a signal; Slurm is asked to start it again"
+    status=75 ;;
   *)
     printf '%s job %s status %s\n' "$(date '+%F %T')" "$SLURM_JOB_ID" "$status" >> "$failures"
     died=$(wc -l < "$failures")

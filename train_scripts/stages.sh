@@ -32,17 +32,22 @@ quoted() {
 # Whether a stage was asked for: all of them, or those of --stage.
 wanted() { [ ${#STAGES[@]} -eq 0 ] || [[ " ${STAGES[*]} " == *" $1 "* ]]; }
 
+# A signal between two commands ends the script with the status of a stop; before the first, nothing is lost either.
+trap 'exit 75' TERM USR1 INT HUP
+
 # Runs a command so that a signal to this shell becomes a SIGTERM to the command, and waits until that has ended.
 passing_signals_on() {
-  local child status=0
+  local child='' status=0 told=''
+  trap 'told=1; [ -z "$child" ] || kill -TERM "$child" 2> /dev/null || true' TERM USR1 INT HUP
   "$@" &
   child=$!
-  trap 'kill -TERM "$child" 2> /dev/null || true' TERM USR1 INT HUP
+  [ -z "$told" ] || kill -TERM "$child" 2> /dev/null || true # it came before there was a child
   while :; do
     status=0
     wait "$child" || status=$?
     kill -0 "$child" 2> /dev/null || break # else a signal ended the wait
   done
-  trap - TERM USR1 INT HUP
+  trap 'exit 75' TERM USR1 INT HUP
+  [ "$status" -lt 128 ] || [ -z "$told" ] || status=75 # it was told before it listened
   return "$status"
 }

@@ -14,6 +14,7 @@ from fairseq_xling.runs.plan import ROOT, Job
 from fairseq_xling.runs.record import last_line
 
 STOPPED, BAD_INPUT = 75, 2
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 def unrolled(jobs: Sequence[Job]) -> list[Job]:
@@ -49,13 +50,18 @@ class LocalRunner:
 
     def run(self, jobs: Sequence[Job]) -> int:
         """Run all; 0 if all ended well, 75 if a signal stopped us, 1 otherwise."""
-        waiting = unrolled(jobs)
+        (self.runs / "jobs").mkdir(parents=True, exist_ok=True)
+        before = {number: signal.signal(number, self._stop) for number in STOPPING}
+        try:
+            return self._run(unrolled(jobs))
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _run(self, waiting: list[Job]) -> int:
         done: set[str] = set()
         lost: set[str] = set()
         failures: dict[str, int] = {}
-        (self.runs / "jobs").mkdir(parents=True, exist_ok=True)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
-            signal.signal(number, self._stop)
         while (waiting and not self._told) or self._running:
             for job in [job for job in waiting if lost & set(job.after)]:
                 self.say(f"{job.name}: not started, as what it waits for failed")
@@ -95,6 +101,8 @@ class LocalRunner:
                 start_new_session=True, cwd=ROOT, env={**os.environ, "RUNS": str(self.runs)},
             )  # fmt: skip
         self._running[job.name] = (process, job)
+        if self._told:  # while it was being started, when `_stop` did not know of it
+            process.terminate()
 
     def _ended(self) -> list[tuple[Job, int]]:
         ended = []

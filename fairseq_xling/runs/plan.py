@@ -152,7 +152,7 @@ def read_machine(path: str | os.PathLike[str]) -> Machine:
     """
     try:
         content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"not a machine's file: {error}", path) from None
     if unknown := set(content) - {"via", "most_failures", "at_a_time", "sbatch"}:
         raise InputError(f"unknown entry '{min(unknown)}'; expected via, most_failures, at_a_time, [sbatch]", path)

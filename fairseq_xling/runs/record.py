@@ -9,7 +9,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -94,11 +94,28 @@ def read_record(path: Path) -> Record | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         record = Record(**content)
+        _check_types(record)
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise InputError("not the record of a stage; remove it to do the stage again", path) from None
     return record if record.state in STATES else None
+
+
+def _check_types(record: Record) -> None:
+    """TypeError where a field has another type than a record that was written here, or a number that is none."""
+    known = {"str": str, "int": int, "float": (int, float), "dict[str, Any]": dict}
+    for entry in fields(record):
+        value = getattr(record, entry.name)
+        if not isinstance(value, known[str(entry.type)]) or isinstance(value, bool):  # type: ignore[arg-type]
+            raise TypeError(entry.name)
+        if isinstance(value, (int, float)) and not abs(value) < 2**62:
+            raise TypeError(entry.name)
+    command, inputs = record.identity.get("command", []), record.identity.get("inputs", {})
+    if not isinstance(command, list) or not all(isinstance(word, str) for word in command):
+        raise TypeError("command")
+    if not isinstance(inputs, dict):
+        raise TypeError("inputs")
 
 
 @contextmanager

@@ -171,6 +171,7 @@ def run_logged(command: Sequence[str], record: Record, lock: int, say: Callable[
     with open(record.log, "ab") as log:
         log.write(f"# {time.strftime('%Y-%m-%d %H:%M:%S')} on {record.host}\n".encode())
         log.flush()
+        signals = _Signals()
         try:
             process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
@@ -179,7 +180,7 @@ def run_logged(command: Sequence[str], record: Record, lock: int, say: Callable[
         except OSError as error:
             log.write(f"{error}\n".encode())
             return False, 127
-        told = _pass_signals_on(process)
+        signals.go_to(process)
         ended = threading.Event()
         threading.Thread(target=_heartbeat, args=(record.path, ended), daemon=True).start()
         training = any(Path(word).name == TRAIN for word in command)
@@ -187,22 +188,31 @@ def run_logged(command: Sequence[str], record: Record, lock: int, say: Callable[
         _follow(process.stdout, log, TrainingProgress(command) if training else PlainProgress(), say)
         status = process.wait()
         ended.set()
-    return bool(told), status
+    return bool(signals.told), status
 
 
-def _pass_signals_on(process: subprocess.Popen) -> list[int]:
-    """Send the signals that we get to the command; the list of them fills."""
-    told: list[int] = []
+class _Signals:
+    """Sends the signals that we get to a command, those too that come before it has started; `told` lists them."""
 
-    def handle(number: int, frame: Any) -> None:
-        told.append(number)
-        again = told.count(signal.SIGINT) > 1
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL if again else signal.SIGTERM)
+    def __init__(self) -> None:
+        self.told: list[int] = []
+        self._process: subprocess.Popen | None = None
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
+            signal.signal(number, self._handle)
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
-        signal.signal(number, handle)
-    return told
+    def go_to(self, process: subprocess.Popen) -> None:
+        self._process = process
+        if self.told:
+            self._tell()
+
+    def _handle(self, number: int, frame: Any) -> None:
+        self.told.append(number)
+        self._tell()
+
+    def _tell(self) -> None:
+        again = self.told.count(signal.SIGINT) > 1
+        if self._process is not None and self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL if again else signal.SIGTERM)
 
 
 def _heartbeat(path: Path, ended: threading.Event) -> None:

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -24,18 +25,8 @@ NEEDED = ("slurmctld", "slurmd", "munged", "sbatch", "scontrol")
 UPDATES = 300  # epochs of 50
 TINY = (
     *("--encoder-layers", "2", "--encoder-embed-dim", "16", "--encoder-ffn-embed-dim", "16", "--separate", ""),
-    *(
-        "--batch-size",
-        "8",
-        "--epoch-sequences",
-        "400",
-        "--log-interval",
-        "1",
-        "--warmup-updates",
-        "20",
-        "--dropout",
-        "0.1",
-    ),
+    *("--batch-size", "8", "--epoch-sequences", "400", "--log-interval", "1"),
+    *("--warmup-updates", "20", "--dropout", "0.1"),
     *("--max-update", str(UPDATES), "--total-num-update", str(UPDATES)),
 )
 PAIR = "qaa-qab"
@@ -158,7 +149,17 @@ def matrix(slurm, tmp_path_factory):
     ids = submit(runs, *arguments, "--", *TINY)
     preempted, killed = (runs / name / PAIR / "seed1" for name in ("default", "no_anchors"))
     number = ids[f"pretrain.default.{PAIR}.seed1"]
-    process = held(preempted, 20)
+    with ThreadPoolExecutor() as pool:  # either may run first, or both at a time
+        to_be_killed = pool.submit(held, killed, 20)
+        stopped_at = preempt(runs, preempted, number)
+        os.kill(to_be_killed.result(), signal.SIGKILL)
+    wait_for("end of all jobs", lambda: all(job(n)["JobState"] not in WAITING for n in ids.values()))
+    return runs, ids, stopped_at
+
+
+def preempt(runs, model, number):
+    """A job of higher priority takes the node of a training in the middle of an epoch; its last update."""
+    process = held(model, 20)
     node = job(number)["NodeList"]
     high = ["sbatch", "--parsable", "--partition=high", f"--nodelist={node}", "--cpus-per-task=4", "--output=/dev/null"]
     subprocess.run([*high, "--wrap", "sleep 2"], check=True, capture_output=True)
@@ -166,10 +167,7 @@ def matrix(slurm, tmp_path_factory):
     wait_for("preemption", lambda: job(number)["PreemptTime"] != "None")
     os.kill(process, signal.SIGCONT)
     wait_for("stop", lambda: "stopped by a signal; Slurm is asked to start it again" in told.read_text())
-    stopped_at = last_update(preempted)
-    os.kill(held(killed, 20), signal.SIGKILL)
-    wait_for("end of all jobs", lambda: all(job(n)["JobState"] not in WAITING for n in ids.values()))
-    return runs, ids, stopped_at
+    return last_update(model)
 
 
 WAITING = ("PENDING", "RUNNING", "CONFIGURING", "COMPLETING", "REQUEUED", "SUSPENDED", "PREEMPTED")
@@ -218,20 +216,8 @@ def test_status_shows_it(matrix):
 def test_one_run_on_two_nodes_equals_one_process(matrix, tmp_path):
     runs, _, _ = matrix
     options = ["--dropout", "0", "--adam-eps", "0.01", "--max-update", "30", "--update-freq", "2", "--seed", "5"]
-    ids = submit(
-        runs,
-        "default",
-        PAIR,
-        "--scale",
-        "lab",
-        "--seeds",
-        5,
-        "--machine",
-        HERE / "two_nodes.toml",
-        "--",
-        *TINY,
-        *options,
-    )
+    nodes = ["--machine", HERE / "two_nodes.toml"]
+    ids = submit(runs, "default", PAIR, "--scale", "lab", "--seeds", 5, *nodes, "--", *TINY, *options)
     number = ids[f"pretrain.default.{PAIR}.seed5"]
     wait_for("end of the run on two nodes", lambda: job(number)["JobState"] not in WAITING)
     log = (runs / "jobs" / f"pretrain.default.{PAIR}.seed5.log").read_text()

@@ -1,16 +1,33 @@
 """The table of durations: tokens and operations counted by hand, speeds where they come from."""
 
+import itertools
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from fairseq_xling.runs.hours import PEAKS, RECIPES, REPORTED_V100, Recipe, hours, table
 
+ROOT = Path(__file__).resolve().parents[2]
+
 
 def test_the_tokens_of_the_paper():
     assert RECIPES["paper"].tokens == 416_800 * 8 * 96 * 256  # about 82 G, as XLM's 200 epochs
     assert hours(RECIPES["paper"], REPORTED_V100, 8) == pytest.approx(3 * 24, rel=0.02)  # "about 3 days"
+
+
+@pytest.mark.parametrize("scale", RECIPES)
+def test_the_recipes_are_those_of_the_scales(scale):
+    pair = "qaa-qab" if scale == "lab" else "en-fr"
+    command = ["bash", "train_scripts/run.sh", "default", pair, "--scale", scale, "--stage", "pretrain", "--dry-run"]
+    words = shlex.split(subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout)
+    options = {"--update-freq": "1", **dict(itertools.pairwise(words))}
+    recipe = RECIPES[scale]
+    assert recipe.updates == int(options["--max-update"])
+    assert recipe.sequences == int(options["--batch-size"]) * int(options["--update-freq"])
+    assert scale == "lab" or recipe.length == int(options["--tokens-per-sample"])
 
 
 def test_operations_counted_one_by_one():

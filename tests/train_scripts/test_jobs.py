@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -17,15 +18,6 @@ from fairseq_xling.runs.record import Record, beside
 from fairseq_xling.runs.status import stages
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(autouse=True)
-def same_signals():
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-    before = [signal.getsignal(number) for number in numbers]
-    yield
-    for number, handler in zip(numbers, before, strict=True):
-        signal.signal(number, handler)
 
 
 def test_the_whole_matrix():
@@ -117,16 +109,33 @@ def test_a_signal_stops_the_jobs_on_this_machine(tmp_path):
     job = Job("long", "pretrain", shell(f"trap 'exit 75' TERM; touch {ready}; while :; do sleep 0.05; done"))
 
     def tell():
-        while not ready.exists():
-            pass
+        deadline = time.monotonic() + 60
+        while not ready.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGTERM)
 
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
     teller = threading.Thread(target=tell)
     teller.start()
     status, said = run_locally(tmp_path, [job, Job("later", "scores", ("true",), ("long",))])
     teller.join()
     assert status == 75
     assert "later" not in said
+    assert signal.signal(signal.SIGTERM, before) == signal.SIG_DFL
+
+
+def test_a_signal_reaches_a_job_that_is_just_being_started(tmp_path, monkeypatch):
+    """It arrives after the process is there, and before the runner has noted it."""
+    really = subprocess.Popen
+
+    def popen(*arguments, **options):
+        process = really(*arguments, **options)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    status, _ = run_locally(tmp_path, [Job("long", "pretrain", ("sleep", "1000"))])
+    assert status == 75
 
 
 def test_the_commands_for_slurm(tmp_path):
@@ -182,8 +191,8 @@ def test_a_job_under_slurm_that_ends_well_or_has_bad_input(tmp_path):
 
 
 def test_a_job_under_slurm_that_is_stopped_is_always_started_again(tmp_path):
-    for restarts in range(5):
-        status, said, asked = job_script(tmp_path, "exit 75", restarts, most=0)
+    for restarts, end in enumerate(["exit 75", "kill -USR1 $$", "kill -TERM $$", "exit 75"]):
+        status, said, asked = job_script(tmp_path, end, restarts, most=0)
         assert asked
         assert f"start number {restarts + 1}" in said
         assert status == 75
@@ -268,3 +277,22 @@ def test_submit_refuses_what_it_does_not_know():
         shown = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
         assert shown.returncode == 2
         assert says in shown.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP])
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [
+        ("bash -c 'trap \"exit 75\" TERM; touch ready; while :; do sleep 0.05; done'", 75),
+        ("bash -c 'touch ready; while :; do sleep 0.05; done'", 75),  # it does not listen
+        ("bash -c 'trap \"exit 0\" TERM; touch ready; while :; do sleep 0.05; done'", 0),  # it was about to end well
+    ],
+)
+def test_scripts_pass_signals_on(tmp_path, number, command, status):
+    script = f"cd {tmp_path}; source {ROOT}/train_scripts/stages.sh; passing_signals_on {command}; exit $?"
+    process = subprocess.Popen(["bash", "-c", script])
+    while not (tmp_path / "ready").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(number)
+    assert process.wait(timeout=30) == status
