@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from fairseq_xling.formats.errors import InputError
-from fairseq_xling.models.language_modules import LanguageModules
+from fairseq_xling.models.language_modules import LanguageModules, start_equal
 from fairseq_xling.models.layers import LAYER_NORM_EPS, TransformerLayer, scale_residual_outputs
 from fairseq_xling.sharing import Sharing
 
@@ -32,6 +32,8 @@ class Shape:
         (embeddings N(0, dim^-1/2), linear maps uniform within +-1/sqrt(inputs)).
     language_embeddings : bool
         Add a vector of the batch's language to every position (XLM's default; the paper is silent; off here).
+    equal_start : bool
+        Separate layers start with the same values in all languages.
     """
 
     layers: int = 8
@@ -44,6 +46,7 @@ class Shape:
     norm_before: bool = False
     init_std: float = 0.0
     language_embeddings: bool = False
+    equal_start: bool = False
 
 
 @dataclass(frozen=True)
@@ -153,6 +156,9 @@ class XlingEncoder(nn.Module):
                 nn.init.zeros_(module.bias)
         if std:
             scale_residual_outputs([m for m in self.modules() if isinstance(m, TransformerLayer)], self.shape.layers)
+        if self.shape.equal_start:
+            for layer in self.layers:
+                start_equal(cast(LanguageModules, layer))
 
     def forward(
         self, tokens: Tensor, language: str, padding_mask: Tensor | None = None, up_to: int | None = None

@@ -46,6 +46,13 @@ class LanguageModules(nn.Module):
         return module
 
 
+def start_equal(modules: LanguageModules) -> None:
+    """Give every language's module the values of the first language's."""
+    first, *others = {id(modules(language)): modules(language) for language in modules.languages}.values()
+    for other in others:
+        other.load_state_dict(first.state_dict())
+
+
 def language_specific_parameters(model: nn.Module) -> dict[str, list[nn.Parameter]]:
     """Parameters that belong to one language alone, by language, wherever in the model they are."""
     found: dict[str, list[nn.Parameter]] = {}

@@ -47,6 +47,9 @@ class XlingBaseConfig(FairseqDataclass):
     language_embeddings: bool = field(
         default=False, metadata={"help": "add a vector of the language to every position, as XLM does by default"}
     )
+    equal_start: bool = field(
+        default=False, metadata={"help": "layers named in --separate start with the same values in all languages"}
+    )
 
 
 @dataclass
@@ -103,6 +106,7 @@ def encoder_shape(cfg: XlingBaseConfig) -> Shape:
         norm_before=cfg.encoder_normalize_before,
         init_std=cfg.init_std,
         language_embeddings=cfg.language_embeddings,
+        equal_start=cfg.equal_start,
     )
 
 

@@ -154,6 +154,20 @@ def test_initialisation_scaled_by_depth():
     assert weights["encoder.layers.0.shared.feed_forward.out.weight"].std() == pytest.approx(0.05 / 4, rel=0.05)
 
 
+def test_separate_layers_start_equal_if_asked():
+    for equal_start in (False, True):
+        torch.manual_seed(0)
+        shape = Shape(layers=3, dim=16, heads=2, hidden=32, equal_start=equal_start)
+        layers = XlingEncoder(shape, Sharing.parse("1-2", 3), SHARED).layers
+        for number, layer in enumerate(layers, 1):
+            english, french = layer("en").state_dict(), layer("fr").state_dict()
+            same = all(torch.equal(english[name], french[name]) for name in english)
+            assert same == (equal_start or number == 3)
+        moved = next(layers[0]("en").parameters())
+        moved.data.zero_()
+        assert next(layers[0]("fr").parameters()).any()
+
+
 def test_vocabulary_hash_travels_and_a_mismatch_is_named():
     ours = make("", {"en": VocabularyInfo(20, digest="ab" * 32)})
     same = make("", {"en": VocabularyInfo(20, digest="ab" * 32)})
