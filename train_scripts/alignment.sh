@@ -21,7 +21,8 @@ What is done is skipped, so that it goes on where it stopped.
 --no-transfer        leave Figures 5 and 8 out, which take most of the time after training
 -- OPTIONS           go to fairseq-train at pretraining, as in run.sh
 
-Everything lies in $RUNS (default runs/SCALE); numbers in $RUNS/alignment/*.jsonl, figures in $RUNS/alignment/figures.
+Everything lies in $RUNS (default runs/SCALE); numbers in $RUNS/alignment/*.jsonl, figures in $RUNS/alignment/figures, the findings
+in $RUNS/alignment/findings.md, all of it with Table 1, where that is made, on one page in $RUNS/report.html.
 
 example: train_scripts/alignment.sh --scale lab --seeds 1 2 3
 H
@@ -214,4 +215,6 @@ all_done
 [ -z "$DRY_RUN" ] || exit 0
 "$PYTHON" eval/figures.py "$OUT"/*.jsonl --out "$OUT/figures" --scale "$SCALE" --bilingual "$BILINGUAL"
 "$PYTHON" eval/shapes.py "$OUT"/*.jsonl --scale "$SCALE" --bilingual "$BILINGUAL" \
+  --close-to-distant "${TARGETS[@]/#/$SOURCE-}" --out "$OUT/findings.md"
+"$PYTHON" eval/report.py "$RUNS" --out "$RUNS/report.html" --scale "$SCALE" --bilingual "$BILINGUAL" \
   --close-to-distant "${TARGETS[@]/#/$SOURCE-}"

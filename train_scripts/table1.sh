@@ -13,7 +13,8 @@ usage: train_scripts/table1.sh --scale lab|pocket|paper [--pairs "P ..."] [--see
 --table-only   make the table from what is there
 -- OPTIONS     go to fairseq-train at pretraining, as in run.sh
 
-Scores lie in $RUNS/transfer, the table and Figure 3 in $RUNS/tables ($RUNS: runs/SCALE). What is done is skipped.
+Scores lie in $RUNS/transfer, the table and Figure 3 in $RUNS/tables ($RUNS: runs/SCALE), all that was measured so far
+on one page in $RUNS/report.html. What is done is skipped.
 On a cluster: train_scripts/submit.sh table1 sends the same as jobs.
 
 example: train_scripts/table1.sh --scale lab --pairs qaa-qab --seeds "1 2 3"
@@ -57,3 +58,4 @@ for pair in $PAIRS; do
 done
 [ ${#DRY_RUN[@]} -eq 0 ] || exit 0
 "${PYTHON:-.venv/bin/python}" eval/table1.py "${results[@]}" --scale "$SCALE" --pairs $PAIRS --out "$RUNS/tables"
+"${PYTHON:-.venv/bin/python}" eval/report.py "$RUNS" --out "$RUNS/report.html" --scale "$SCALE"

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
 from fairseq_xling.evaluation.table1 import TITLES, Cell, Table
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
@@ -13,17 +16,8 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 HATCHES = ("", "//", "..", "xx", "\\\\", "++")
 
 
-def draw_figure3(table: Table, path: str | os.PathLike[str]) -> None:
-    """Bars of every experiment, a panel a task, a colour a pair; lines at chance; error bars over seeds.
-
-    Parameters
-    ----------
-    path : path-like
-        The suffix chooses the format: ``.png``, ``.pdf``, ``.svg``.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
+def figure3(table: Table) -> Figure:
+    """Bars of every experiment, a panel a task, a colour a pair; lines at chance; error bars over seeds."""
     figure = Figure(figsize=(max(4.0, 0.55 * len(table.rows) + 1.5), 2.6 * len(table.tasks)), layout="constrained")
     FigureCanvasAgg(figure)
     names = [row.name for row in table.rows]
@@ -49,10 +43,24 @@ def draw_figure3(table: Table, path: str | os.PathLike[str]) -> None:
                 if row.name == "chance" and (task, pair) in row.cells:
                     axes.axhline(100 * row.cells[task, pair].mean, color="black", linestyle="--", linewidth=0.8)
         axes.set_ylabel(TITLES[task])
+        axes.set_ylim(bottom=0)
         axes.set_xticks(range(len(names)), names if number == len(table.tasks) else [], rotation=35, ha="right")
         axes.spines[["top", "right"]].set_visible(False)
         if number == 1:
             axes.legend(frameon=False, ncols=len(pairs), loc="upper right", bbox_to_anchor=(1, 1.2))
+    return figure
+
+
+def draw_figure3(table: Table, path: str | os.PathLike[str]) -> None:
+    """Write Figure 3.
+
+    Parameters
+    ----------
+    table : Table
+    path : path-like
+        The suffix chooses the format: ``.png``, ``.pdf``, ``.svg``.
+    """
+    figure = figure3(table)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(path).with_name(f".{Path(path).name}")
     figure.savefig(temporary, dpi=200, format=Path(path).suffix[1:], metadata=_no_date(Path(path).suffix))

@@ -50,6 +50,11 @@ def figure4(results: Sequence[Result], names: Names) -> Figure | None:
             label=label,
             error_kw={"elinewidth": 1, "capsize": 2},
         )
+    for place, pair in enumerate(pairs):
+        mono = series(results, TRANSLATION, "precision@1", names.mono, pair)
+        if mono and mono.chance is not None:
+            left.hlines(100 * mono.chance, place - 0.45, place + 0.45, color="#777777", linestyle=":", linewidth=0.8)
+    left.set_ylim(bottom=0)
     left.set_xticks(range(len(pairs)), pairs)
     left.set_ylabel("precision@1 (%)")
     left.set_title("a. word embeddings", fontsize=10, loc="left")

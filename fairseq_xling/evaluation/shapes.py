@@ -42,6 +42,19 @@ def shapes(results: Sequence[Result], names: Names, pairs: Sequence[str] | None 
     return [shape for check in checks for shape in check(results, names, list(pairs or []))]
 
 
+def to_markdown(found: Sequence[Shape]) -> str:
+    """The findings as a pipe table."""
+    rows = [["finding", "holds", "numbers"], ["---"] * 3]
+    rows += [[shape.statement, "yes" if shape.holds else "no", shape.numbers] for shape in found]
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join([*lines, "", summary(found)]) + "\n"
+
+
+def summary(found: Sequence[Shape]) -> str:
+    """How many of the findings hold."""
+    return f"{sum(shape.holds for shape in found)} of {len(found)} findings hold."
+
+
 def _word_level(results: Sequence[Result], names: Names, _: list[str]) -> Iterator[Shape]:
     for pair in pairs_of(results, TRANSLATION):
         trained = series(results, TRANSLATION, "precision@1", names.mono, pair)

@@ -11,9 +11,15 @@ from fairseq_xling.evaluation.table1 import TITLES, Cell, Row, Table
 
 def to_markdown(table: Table) -> str:
     """A pipe table; per cent, ± standard deviation over seeds, the paper's numbers in brackets."""
-    lines = [_line(["", *_headers(table)]), _line(["---", *["---:"] * _width(table)])]
-    lines += [_line([row.name, *_texts(row, table, " ± ", "[{}]")]) for row in table.rows + table.baselines]
+    header, *rows = to_rows(table)
+    lines = [_line(header), _line(["---", *["---:"] * _width(table)]), *map(_line, rows)]
     return "\n".join(lines) + "\n\n" + caption(table) + "\n"
+
+
+def to_rows(table: Table) -> list[list[str]]:
+    """The cells of the table as text, its header first; per cent, ± standard deviation, the paper's in brackets."""
+    body = [[row.name, *_texts(row, table, " ± ", "[{}]")] for row in table.rows + table.baselines]
+    return [["", *_headers(table)], *body]
 
 
 def to_csv(table: Table) -> str:

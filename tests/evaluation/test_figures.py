@@ -128,3 +128,15 @@ def test_the_commands(command, results, tmp_path, capsys):
     for name, rest in (("figures", options), ("shapes", options[:1])):
         with pytest.raises(InputError, match=r"results\.jsonl: no results of scale paper"):
             command(name, *rest, "--scale", "paper")
+
+
+def test_findings_as_markdown(command, results, tmp_path, capsys):
+    append_results(tmp_path / "results.jsonl", results)
+    command("shapes", tmp_path / "results.jsonl", "--markdown", "--out", tmp_path / "findings.md")
+    printed = capsys.readouterr().out
+    assert printed == (tmp_path / "findings.md").read_text(encoding="utf-8")
+    lines = printed.splitlines()
+    assert lines[:2] == ["| finding | holds | numbers |", "| --- | --- | --- |"]
+    assert "| qaa-qab: CKA is ordered bilingual > mono > random | yes |" in printed
+    assert all(line.count("|") == 4 for line in lines[2:-2])
+    assert lines[-1] == f"{len(lines) - 4} of {len(lines) - 4} findings hold."
