@@ -47,6 +47,8 @@ lint:
 	done; exit $$status
 
 bench: setup
+	@$(PY) -c 'import faiss, subword_nmt, wikiextractor' 2> /dev/null || \
+		echo 'to compare with all peers: $(PY) -m pip install --no-deps -r environment/requirements-bench.txt'
 	@if [ -e benchmarks/run.py ]; then exec $(PY) benchmarks/run.py; fi; \
 	for script in benchmarks/*.py; do echo "== $$script"; $(PY) "$$script"; done
 

@@ -4,7 +4,8 @@ set -euo pipefail
 
 usage() {
     cat <<'H'
-Make .venv beside this repository's README, with everything pinned in environment/requirements.txt.
+Make .venv beside this repository's README, with everything pinned in environment/requirements.txt, and what of
+environment/requirements-optional.txt has a wheel for this Python.
 A second call returns at once; it does its work again only when its inputs have changed.
 
   environment/install.sh                     what running needs
@@ -53,7 +54,7 @@ case $venv in /*) ;; *) venv=$PWD/$venv ;; esac
 checksum() { if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 256; fi; }
 inputs_of() { cat "$@" "$here/install.sh" "$here/build_stub/torch/utils/cpp_extension.py"; }
 stamp_of() { { say "$root" "$venv" "$python" "$keep_torch" "${XLING_TORCH:-}"; inputs_of "$@"; } | checksum | cut -c1-16; }
-run_stamp=$venv/.xling-run-$(stamp_of "$here/requirements.txt" "$root/setup.py")
+run_stamp=$venv/.xling-run-$(stamp_of "$here/requirements.txt" "$here/requirements-optional.txt" "$root/setup.py")
 dev_stamp=$venv/.xling-dev-$(stamp_of "$here/requirements-dev.txt")
 done_already() { [ -e "$run_stamp" ] && { [ $dev = 0 ] || [ -e "$dev_stamp" ]; } && [ -x "$venv/bin/python" ]; }
 done_already && exit 0
@@ -152,6 +153,7 @@ install_online() {
     local start=$SECONDS
     say "installing into $venv what this project needs, with what that needs in turn:"
     reasons "$here/requirements.txt"
+    reasons "$here/requirements-optional.txt"
     # shellcheck disable=SC2046
     quiet "installing the build tools" pip_install --no-deps $(pins $build_tools)
     say "build tools: $(seconds $start)"
@@ -177,11 +179,21 @@ install_offline() {
     say "packages: $(seconds $start)"
 }
 
+# What not every Python has a wheel of: left out there, and said.
+install_optional() {
+    local pin
+    while read -r pin; do
+        pip_install "${use_wheelhouse[@]}" --no-deps --only-binary :all: "$pin" >"$work/optional.log" 2>&1 ||
+            say "left out, no wheel for this Python found: $pin  $(grep -F "$pin" "$here/requirements-optional.txt" | sed 's/^[^#]*//')"
+    done < <(sed 's/ *#.*//; /^$/d' "$here/requirements-optional.txt")
+}
+
 use_wheelhouse=()
 [ -z "$wheelhouse" ] || use_wheelhouse=(--no-index --find-links "$wheelhouse")
 if ! [ -e "$run_stamp" ]; then
     rm -f "$venv"/.xling-run-*
     if [ -n "$wheelhouse" ]; then install_offline; else install_online; fi
+    install_optional
     quiet "installing this project" pip_install --no-deps --no-build-isolation --no-index -e "$root"
     # Import what runs: this shows that it works, and compiles it.
     quiet "a first import" "$py" -c 'import torch, fairseq_cli.train, fairseq_cli.preprocess, sentencepiece, scipy.linalg, matplotlib.pyplot, tensorboardX, sacremoses, jieba'

@@ -102,6 +102,10 @@ cpu) published "$(pins torch)+cpu" || download --no-deps --index-url https://dow
 cuda) download "$(pins torch),!=$(pins torch | sed 's/.*==//')+cpu" -c "$here/requirements.txt" ;;
 esac
 
+for pin in $(sed 's/ *#.*//; /^$/d' "$here/requirements-optional.txt"); do
+    published "$pin" || say "left out, no wheel of $pin for Python $version on $machine"
+done
+
 mkdir -p "$(dirname "$out")"
 rm -rf "$out"
 mv "$work/wheels" "$out"

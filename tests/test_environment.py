@@ -36,6 +36,7 @@ def test_pins_are_whole() -> None:
     """What a pinned package needs is pinned too (installing uses --no-deps); torchaudio alone is left out."""
     packaging = pytest.importorskip("packaging.requirements")
     pinned = pins("requirements.txt") | pins("requirements-dev.txt")
+    assert not pinned.keys() & (pins("requirements-optional.txt") | pins("requirements-bench.txt")).keys()
     missing = set()
     for name in pinned:
         for text in metadata.requires(name) or []:
@@ -127,6 +128,20 @@ def test_everything_pinned_is_installed_once(house: Path) -> None:
         assert words.count(canonical(f"{name}=={version}{'+cpu' if name == 'torch' else ''}")) == 1, name
     assert any("requirements-dev.txt" in call for call in calls)
     assert all("--no-deps" in call or "torch==" in call for call in calls if "-m pip" in call)
+
+
+def test_an_optional_package_without_a_wheel_is_left_out_and_named(house: Path) -> None:
+    (pin,) = [f"{name}=={version}" for name, version in pins("requirements-optional.txt").items()]
+    status, text, calls = install(house)
+    assert status == 0
+    assert "left out" not in text
+    (call,) = [call for call in calls if pin in call]
+    assert "--no-deps --only-binary :all:" in call
+    shutil.rmtree(house / ".venv")
+    status, text, _ = install(house, fail=f"{NO_TORCH}|{pin}")
+    assert status == 0
+    assert re.search(f"left out, no wheel for this Python found: {pin} +# .*eval/contextual.py", text)
+    assert install(house) == (0, "", []), "it is not tried again at every call"
 
 
 def test_fairseq_is_built_anew_without_torch(house: Path) -> None:

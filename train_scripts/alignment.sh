@@ -75,6 +75,12 @@ SOURCE=${SOURCE:-$default_source}
 OUT=$RUNS/alignment
 TWIN=qap # the source language's code in the bilingual model of the source with itself
 export OMP_NUM_THREADS=1 RUNS
+ALIGNER=fast_align
+if [ -n "$TRANSFER" ] && [ -z "$DRY_RUN" ] && ! "$PYTHON" -c 'import systran_align' 2> /dev/null; then
+  ALIGNER=eflomal # better asked now than after hours of training
+  [ -e "$(dirname "$PYTHON")/eflomal-align" ] || command -v eflomal-align > /dev/null ||
+    die "Figures 5 and 8 need a word aligner: $PYTHON -m pip install systran-align==3.5.0 (Python 3.11), or eflomal==2.0.0; or leave them out with --no-transfer"
+fi
 
 # job COMMAND...: in the background, at most JOBS at a time; a failure is remembered.
 FAILED=0
@@ -172,7 +178,7 @@ for seed in "${SEEDS[@]}"; do
     for task in ner parsing; do
       gold=$TEXT/$task
       [ $task = ner ] || gold=$TEXT/ud
-      transfer=(--task "$task" --gold "$gold" --layers "${LAYERS[@]}" "${head[@]}" "${parallel[@]}")
+      transfer=(--task "$task" --gold "$gold" --layers "${LAYERS[@]}" "${head[@]}" "${parallel[@]}" --aligner "$ALIGNER")
       [ -n "$(find "$gold" -name "$target[.-]test.*" 2> /dev/null)" ] || transfer+=(--split dev)
       job measure "contextual-$task-mono-$pair-seed$seed" "${in[@]}" "$gold" -- eval/contextual.py "${apart[@]}" \
         "${transfer[@]}" --experiment mono

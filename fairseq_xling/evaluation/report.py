@@ -27,7 +27,8 @@ figure { margin: 1.5rem 0; } figcaption, caption { color: var(--quiet); font-siz
 .drawing { background: #fff; border-radius: 4px; padding: .5rem; text-align: center; }
 svg { max-width: 100%; height: auto; }
 .wide { overflow-x: auto; margin: 1rem 0; }
-table { border-collapse: collapse; font-size: .8rem; line-height: 1.3; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; min-width: 24rem; font-size: .8rem; line-height: 1.3;
+  font-variant-numeric: tabular-nums; }
 caption { text-align: left; caption-side: top; }
 th, td { padding: .25rem .45rem; text-align: right; white-space: pre; vertical-align: top;
   border-bottom: 1px solid var(--line); }

@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -29,7 +30,7 @@ LONGEST = 200
 """Sentences of more words, on either side, are left unaligned: aligners slow down quadratically or refuse them."""
 
 _SEPARATOR = "|||"
-_LINK = re.compile(r"(\d+)-(\d+)")
+_LINK = re.compile("([0-9]{1,9})-([0-9]{1,9})")
 
 
 def align_words(
@@ -121,8 +122,9 @@ def _fast_align(text: Path, pairs: Sequence[tuple[list[str], list[str]]]) -> lis
         systran_align = importlib.import_module("systran_align")
     except ImportError:
         raise InputError(
-            "the word aligner is not installed: pip install systran-align (Python up to 3.11) or eflomal, "
-            "or give alignments made elsewhere"
+            "the word aligner is not installed: pip install systran-align==3.5.0 (wheels for Python 3.11 on x86-64 "
+            "Linux), or pip install eflomal==2.0.0 (any Python; needs a C compiler) and --aligner eflomal, or give "
+            "alignments made elsewhere with --pharaoh"
         ) from None
     tables = os.fspath(text.with_name("forward")), os.fspath(text.with_name("backward"))
     # fast_align's own recommendation: -d -o -v
@@ -135,9 +137,10 @@ def _fast_align(text: Path, pairs: Sequence[tuple[list[str], list[str]]]) -> lis
 
 
 def _eflomal(text: Path, pairs: Sequence[tuple[list[str], list[str]]]) -> list[Links]:
-    program = shutil.which("eflomal-align")
+    beside = Path(sys.executable).with_name("eflomal-align")
+    program = os.fspath(beside) if beside.is_file() else shutil.which("eflomal-align")
     if program is None:
-        raise InputError("eflomal-align is not on the PATH: pip install eflomal (GPL; needs a C compiler)")
+        raise InputError("eflomal-align is not installed: pip install eflomal==2.0.0 (GPL; needs a C compiler)")
     forward, backward = text.with_name("forward"), text.with_name("backward")
     done = subprocess.run(
         [program, "--overwrite", "-i", text, "-f", forward, "-r", backward], capture_output=True, text=True, check=False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 from pathlib import Path
@@ -11,9 +12,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def script(*arguments):
+def script(*arguments, **variables):
     command = ["bash", "train_scripts/alignment.sh", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    environment = {**os.environ, **variables}
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, env=environment)
 
 
 def option(words, name):
@@ -41,3 +43,16 @@ def test_bad_options_give_one_line(arguments):
     done = script(*arguments)
     assert done.returncode == 2
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_missing_word_aligner_is_named_before_anything_is_trained(tmp_path):
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexit 1\n")
+    python.chmod(0o755)
+    done = script("--scale", "lab", PYTHON=str(python), RUNS=str(tmp_path / "runs"), PATH="/usr/bin:/bin")
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()
+    assert "systran-align==3.5.0" in line
+    assert "eflomal==2.0.0" in line
+    assert "--no-transfer" in line
+    assert not (tmp_path / "runs").exists()
