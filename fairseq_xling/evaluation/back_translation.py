@@ -186,10 +186,11 @@ class Quality:
     signature: str
 
 
-def quality(hypotheses: Sentences, references: Sentences) -> list[Quality]:
-    """BLEU and chrF, between 0 and 100, of tokenised sentences (so that sacreBLEU does not tokenise again)."""
+def quality(hypotheses: Sentences, references: Sentences, raw: bool = False) -> list[Quality]:
+    """BLEU and chrF, between 0 and 100; sacreBLEU tokenises (13a) what is `raw`, and takes other text as it is."""
     scores = []
-    for name, metric in (("bleu", sacrebleu.BLEU(tokenize="none", force=True)), ("chrf", sacrebleu.CHRF())):
+    bleu = sacrebleu.BLEU(tokenize="13a" if raw else "none", force=True)
+    for name, metric in (("bleu", bleu), ("chrf", sacrebleu.CHRF())):
         value = metric.corpus_score(list(hypotheses), [list(references)]).score
         scores.append(Quality(name, value, str(metric.get_signature())))
     return scores

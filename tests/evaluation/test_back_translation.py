@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 
 from fairseq_xling.evaluation.back_translation import SOURCE, TARGET, BackTranslator, TranslationOptions, quality
@@ -15,6 +17,59 @@ def test_quality_is_sacrebleus_with_its_signature():
     assert scores["chrf"].value == pytest.approx(100)
     assert "tok:none" in scores["bleu"].signature
     assert "version:" in scores["chrf"].signature
+
+
+def test_raw_text_is_tokenised_for_bleu_alone():
+    bleu, _ = quality(["He said: well, no."], ["He said : well , no ."], raw=True)
+    assert bleu.value == pytest.approx(100)
+    assert "tok:13a" in bleu.signature
+    assert quality(["He said: well, no."], ["He said : well , no ."])[0].value < 50
+
+
+class Translator:
+    """Stands for the two models: upper case there, and back in reverse order of words."""
+
+    given: ClassVar[dict] = {}
+
+    def __init__(self, folder, options):
+        self.folder = folder
+
+    def prepare(self, train, valid):
+        self.given.update(train=train, valid=valid)
+
+    def train(self, source, target):
+        pass
+
+    def translate(self, sentences, source, target):
+        return [text.upper() for text in sentences]
+
+    def paraphrase(self, sentences):
+        return [], [" ".join(reversed(text.split())) for text in sentences]
+
+
+def test_sentences_come_from_a_table_and_are_lower_cased(command, tmp_path, monkeypatch):
+    monkeypatch.setattr("fairseq_xling.evaluation.back_translation.BackTranslator", Translator)
+    (tmp_path / "text.en").write_text("One\n\nTwo three.\nFour\n")
+    (tmp_path / "text.fr").write_text("Un\nVide\nDeux trois.\nQuatre\n")
+    (tmp_path / "sentences.tsv").write_text("fr\ten\nBon\tGood day\nRien\t\nOui\tYes\n")
+    bitext = ["--parallel", tmp_path / "text.en", tmp_path / "text.fr", "--valid", 1]
+    sentences = ["--sentences", tmp_path / "sentences.tsv"]
+    results = ["--results", tmp_path / "results.jsonl"]
+    command("paraphrase", tmp_path, *bitext, *sentences, "--languages", "en", "fr", "--raw", "--lower", *results)
+    assert Translator.given == {
+        "train": (["one", "two three."], ["un", "deux trois."]),
+        "valid": (["four"], ["quatre"]),
+    }
+    assert (tmp_path / "paraphrases.tsv").read_text() == "good day\tday good\nyes\tyes\n"
+    parts = [parse_signature(line.signature) for line in read_results(tmp_path / "results.jsonl")]
+    assert {part["casing"] for part in parts} == {"lower"}
+    assert [line.pair for line in read_results(tmp_path / "results.jsonl")][::2] == ["en-fr", "fr-en", "en-fr-en"]
+    with pytest.raises(InputError, match=r"sentences\.tsv: a table of sentences needs --languages"):
+        command("paraphrase", tmp_path, *bitext, *sentences)
+    with pytest.raises(InputError, match=r"sentences\.tsv:1: no language 'de': there are fr, en"):
+        command("paraphrase", tmp_path, *bitext, *sentences, "--languages", "de", "fr")
+    with pytest.raises(InputError, match="expected a table or two files, found 3 files"):
+        command("paraphrase", tmp_path, *bitext[:3], tmp_path / "text.en", *sentences, "--languages", "en", "fr")
 
 
 def test_finished_paraphrases_are_scored(command, tmp_path):
