@@ -108,7 +108,7 @@ def write_lines(
 ) -> LineCounts:
     """Apply `step` to a text file and write the lines to `out`."""
     batches, found = run_lines(source, step, workers, progress)
-    with atomic_write(out, "wb") as handle:
+    with atomic_write(out, "wb", sync=False) as handle:
         for lines in batches:
             handle.writelines(line + b"\n" for line in lines)
     return found
@@ -161,9 +161,9 @@ def _run_line(raw: bytes, counts: Counter[str]) -> tuple[str, list[bytes]]:
 def _json_text(line: str, field: str) -> str | None:
     try:
         content = json.loads(line)[field]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    return content if isinstance(content, str) else None
+    return content.encode("utf-8", "replace").decode() if isinstance(content, str) else None  # \ud800 is no text
 
 
 def _run_text(text: str, counts: Counter[str]) -> list[bytes]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from itertools import filterfalse
 from pathlib import Path
 from typing import IO
 
@@ -47,7 +48,7 @@ def sample(
     batches, found = run_lines(corpus, step, workers, progress)
     for lines in batches:
         drawing.add(lines)
-    with atomic_write(out, "wb") as handle:
+    with atomic_write(out, "wb", sync=False) as handle:
         for lines in drawing.lines():
             handle.write(_joined(lines))
     return min(count, drawing.seen), found
@@ -76,7 +77,7 @@ def shuffle_split(
     drawing = _drawing(prefix, seed, sources)
     for source in sources:
         for _, block in read_blocks(source, 1 << 20):
-            drawing.add([line for line in block.split(b"\n") if line.strip()])
+            drawing.add(list(filterfalse(bytes.isspace, filter(None, block.split(b"\n")))))
             if progress:
                 progress(len(block))
     return _split(drawing, prefix, valid, test, sources[0])
@@ -135,7 +136,7 @@ def join_splits(prefixes: Sequence[Path], out: Path, seed: int) -> None:
     for source in sources:
         for _, block in read_blocks(source, 1 << 20):
             drawing.add([line for line in block.split(b"\n") if line and line not in held_out])
-    with atomic_write(f"{out}.train.txt", "wb") as handle:
+    with atomic_write(f"{out}.train.txt", "wb", sync=False) as handle:
         for lines in drawing.lines():
             handle.write(_joined(lines))
 
@@ -147,23 +148,25 @@ def _split(drawing: Drawing, prefix: Path, valid: int, test: int, source: Path) 
         handles: dict[str, IO[bytes]] = {}
         for split in ("train", "test", "valid"):  # closed, and so renamed, in the opposite order
             if split != "test" or test:
-                handles[split] = stack.enter_context(atomic_write(f"{prefix}.{split}.txt", "wb"))
-        return _write_splits(drawing.lines(), handles, valid, test)
+                handles[split] = stack.enter_context(atomic_write(f"{prefix}.{split}.txt", "wb", sync=False))
+        return _write_splits(drawing, handles, valid, test)
 
 
-def _write_splits(batches: Iterator[list[bytes]], out: dict[str, IO[bytes]], valid: int, test: int) -> dict[str, int]:
-    counts = {"train": 0, "valid": 0, "test": 0, "repeats": 0}
-    held_out: set[bytes] = set()
-    for lines in batches:
+def _write_splits(drawing: Drawing, out: dict[str, IO[bytes]], valid: int, test: int) -> dict[str, int]:
+    counts = {"train": 0, "valid": 0, "test": 0}
+    held_out: list[bytes] = []
+    unwanted: set[bytes] = set()  # the held-out sentences, when all are taken
+    for lines in drawing.lines(unwanted):
         for split, size in (("valid", valid), ("test", test)):
             taken = lines[: size - counts[split]]
             lines = lines[len(taken) :]
-            held_out.update(taken)
+            held_out += taken
             counts[split] += len(taken)
             if taken:
                 out[split].write(_joined(taken))
-        kept = lines if held_out.isdisjoint(lines) else [line for line in lines if line not in held_out]
-        counts["repeats"] += len(lines) - len(kept)
-        counts["train"] += len(kept)
-        out["train"].write(_joined(kept))
-    return counts
+        if lines and held_out and not unwanted:
+            unwanted.update(held_out)
+            lines = list(filterfalse(unwanted.__contains__, lines))
+        counts["train"] += len(lines)
+        out["train"].write(_joined(lines))
+    return {**counts, "repeats": drawing.seen - sum(counts.values())}

@@ -70,7 +70,7 @@ def extract(
         yield from batches
 
     options = (lang, MEDIA_NAMESPACES.union(names), lists)
-    with atomic_write(out, "wb") as handle:
+    with atomic_write(out, "wb", sync=False) as handle:
         for text, found in ordered_map(_extract_batch, all_batches(), workers, _set_options, options):
             handle.write(text)
             counts.update(found)

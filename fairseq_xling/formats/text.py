@@ -98,18 +98,18 @@ def read_stream(path: str | os.PathLike[str], size: int = 1 << 20) -> Iterator[b
     InputError
         Compressed data that is cut short or damaged; the line is the last whole one.
     """
-    line = 1
+    pieces = 0
     try:
         with open_bytes(path) as stream:
             while data := stream.read(size):
                 yield data
-                line += data.count(b"\n")
-    except _CORRUPT as error:
+                pieces += 1
+    except (*_CORRUPT, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # bz2 has no exception class of its own
+            raise
+        with open_bytes(path) as stream:
+            line = 1 + sum(stream.read(size).count(b"\n") for _ in range(pieces))
         raise InputError(f"compressed data is cut short or damaged: {error}", path, line) from error
-    except OSError as error:
-        if error.errno is None:  # bz2 has no exception class of its own
-            raise InputError(f"compressed data is cut short or damaged: {error}", path, line) from error
-        raise
 
 
 def read_blocks(path: str | os.PathLike[str], size: int = 4 << 20) -> Iterator[tuple[int, bytes]]:
