@@ -71,8 +71,8 @@ def nearest_neighbors(
     Returns
     -------
     Neighbors
-        Arrays or tensors, as `X` is. Memory besides the input: one float32 copy of `Y`, about 12 (k + n_best)
-        (n + m) bytes for the best pairs, and some 0.1 GB.
+        Arrays or tensors, as `X` is. Memory besides the input: about 12 (k + n_best) (n + m) bytes for the best
+        pairs, and some 0.1 GB.
     """
     source, target = as_pair(X, Y, same="columns")
     if method not in ("csls", "cosine"):
@@ -98,22 +98,26 @@ class _Search:
     """Rows of `source` (n, d) against rows of `target` (m, d), tile by tile."""
 
     def __init__(self, source: Tensor, target: Tensor, progress: bool):
-        self.source, self.progress = source, progress
-        self.target = torch.empty_like(target, dtype=torch.float32, memory_format=torch.contiguous_format)
-        for start in range(0, len(target), _TILE):
-            self.target[start : start + _TILE] = unit_rows(target[start : start + _TILE].double().clone())
-        self.n, self.m, self.device = len(source), len(target), self.target.device
+        self.source, self.target, self.progress = source, target, progress
+        self.n, self.m, self.device = len(source), len(target), target.device
+        norms = [torch.linalg.vector_norm(rows.double(), dim=1) for rows in target.split(_TILE)]
+        self.inverse = torch.cat([torch.where(norm > 0, 1 / norm, 0) for norm in norms])
+        # float32 is enough for rows of float32, unless they are so short or long that the factor leaves its range
+        usual = (self.inverse == 0) | ((self.inverse > 1e-30) & (self.inverse < 1e30))
+        self.exact = target.dtype != torch.float32 or not bool(usual.all())
+        if not self.exact:
+            self.inverse = self.inverse.float()
 
     def by_cosine(self, queries: Tensor | None, n_best: int) -> RunningTopK:
         best = RunningTopK(self.n if queries is None else len(queries), n_best, self.device)
-        for first_row, first_column, scores in self._tiles(self.target, queries):
+        for first_row, first_column, scores in self._tiles(queries):
             best.update(scores, first_row, first_column)
         return best
 
     def by_csls(self, k: int, n_best: int) -> RunningTopK:
         near_x = RunningTopK(self.n, min(max(k, n_best), self.m), self.device)
         near_y = RunningTopK(self.m, min(k, self.n), self.device)
-        for first_row, first_column, scores in self._tiles(self.target):
+        for first_row, first_column, scores in self._tiles():
             near_x.update(scores, first_row, first_column)
             near_y.update(scores, first_column, first_row, keys=1)
         radius_y = near_y.values.mean(dim=1)
@@ -124,12 +128,12 @@ class _Search:
 
     def some_by_csls(self, queries: Tensor, k: int, n_best: int) -> RunningTopK:
         near_y = RunningTopK(self.m, min(k, self.n), self.device)
-        for first_row, first_column, scores in self._tiles(self.target):
+        for first_row, first_column, scores in self._tiles():
             near_y.update(scores, first_column, first_row, keys=1)
         radius_y = near_y.values.mean(dim=1)
         near_x = RunningTopK(len(queries), min(k, self.m), self.device)
         best = RunningTopK(len(queries), n_best, self.device)
-        for first_row, first_column, scores in self._tiles(self.target, queries):
+        for first_row, first_column, scores in self._tiles(queries):
             near_x.update(scores, first_row, first_column)
             scores.mul_(2).sub_(radius_y[first_column : first_column + scores.shape[1]])
             best.update(scores, first_row, first_column)
@@ -137,22 +141,27 @@ class _Search:
         return best
 
     def _tiles(
-        self, target: Tensor, queries: Tensor | None = None, quiet: bool = False
+        self, queries: Tensor | None = None, columns: Tensor | None = None, quiet: bool = False
     ) -> Iterator[tuple[int, int, Tensor]]:
-        """Cosines of `target` with the queries (all rows by default), as (first row, first column, tile).
+        """Cosines of rows of `source` with rows of `target` (all by default), as (first row, first column, tile).
 
         The tile's memory is used again for the next one.
         """
-        count = self.n if queries is None else len(queries)
+        rows, others = (self.n if queries is None else len(queries)), (self.m if columns is None else len(columns))
         buffer = torch.empty(_TILE * _TILE, device=self.device)
-        for first_row in self._bar(range(0, count, _TILE), quiet):
-            rows = slice(first_row, min(first_row + _TILE, count))
-            some = self.source[rows if queries is None else queries[rows]]
-            some = unit_rows(some.double().clone()).float()
-            for first_column in range(0, len(target), _TILE):
-                other = target[first_column : first_column + _TILE]
+        for first_row in self._bar(range(0, rows, _TILE), quiet):
+            here = slice(first_row, min(first_row + _TILE, rows))
+            some = unit_rows(self.source[here if queries is None else queries[here]].double().clone()).float()
+            for first_column in range(0, others, _TILE):
+                there = slice(first_column, min(first_column + _TILE, others))
+                other = self._unit_target(there if columns is None else columns[there])
                 tile = buffer[: len(some) * len(other)].view(len(some), len(other))
                 yield first_row, first_column, torch.mm(some, other.T, out=tile)
+
+    def _unit_target(self, rows: slice | Tensor) -> Tensor:
+        """Rows of `target` at length 1, float32: made anew for each tile, which takes a hundredth of its product."""
+        other = self.target[rows].double() if self.exact else self.target[rows]
+        return (other * self.inverse[rows, None]).float()
 
     def _bar(self, blocks: range, quiet: bool = False) -> Iterable[int]:
         return tqdm(blocks, desc="neighbours", unit="block", disable=quiet or not self.progress, leave=False)
@@ -181,7 +190,7 @@ class _Search:
         found = RunningTopK(len(queries), best.values.shape[1], self.device)
         for start in range(0, len(columns), _TILE):
             some = columns[start : start + _TILE]
-            for first_row, _, scores in self._tiles(self.target[some], queries, quiet=True):
+            for first_row, _, scores in self._tiles(queries, some, quiet=True):
                 scores.mul_(2).sub_(radius[start : start + len(some)])
                 found.update(scores, first_row, start)
         partners = torch.where(found.indices >= 0, columns[found.indices.clamp_min(0)], -1)
