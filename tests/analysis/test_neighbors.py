@@ -90,6 +90,15 @@ def test_csls_with_many_ties(n, m, k, n_best, seed):
     assert_nearest(nearest_neighbors(X, Y, k=k, n_best=n_best), csls(X, Y, k), n_best)
 
 
+@pytest.mark.parametrize("scale", [1e-37, 1e-20, 1.0, 1e20, 1e37])
+def test_rows_of_any_length_in_float32(scale):
+    """Squares and inverses of such numbers leave float32; a zero row beside them stays zero."""
+    X, Y = (side.astype(np.float32) for side in vectors("clusters"))
+    Y[3] = 0
+    found = nearest_neighbors(X, Y * np.float32(scale), k=3)
+    assert_nearest(found, csls(X.astype(float), Y.astype(float), k=3), 1)
+
+
 def test_the_second_comparison_is_needed_and_taken(monkeypatch):
     """Without it the answers are wrong on data with hubs: the test data do exercise it."""
     X, Y = vectors("hubs")
