@@ -10,8 +10,10 @@ import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from itertools import compress
 from pathlib import Path
 
+import numpy as np
 import sentencepiece
 
 from fairseq_xling.corpus.parallel import ordered_map
@@ -20,11 +22,13 @@ from fairseq_xling.formats.text import read_blocks
 
 LONGEST_WORD = 1000
 """Longer words (bytes) are left out of the training of BPE."""
-MOST_WORDS = 2_000_000
-"""Above this many different words, the rarest are forgotten while counting."""
+MOST_WORDS, MOST_BYTES = 500_000, 12 << 20
+"""Different words that BPE is trained on, and their bytes (text without spaces has long ones): the most frequent."""
 
 
-def count_words(paths: Iterable[Path], workers: int = 1, most: int = MOST_WORDS) -> Counter[bytes]:
+def count_words(
+    paths: Iterable[Path], workers: int = 1, most: int = MOST_WORDS, most_bytes: int = MOST_BYTES
+) -> Counter[bytes]:
     """Count the space-separated words of text files.
 
     Parameters
@@ -32,17 +36,21 @@ def count_words(paths: Iterable[Path], workers: int = 1, most: int = MOST_WORDS)
     paths : iterable of Path
         Text, one sentence a line.
     workers : int
-        Processes that count.
-    most : int
-        Bound on memory: when twice as many different words are held, those seen once, then twice ... are dropped.
+        Processes that count; the result does not depend on their number.
+    most, most_bytes : int
+        Bound on memory: so many different words, and bytes of them, are returned at most. Whenever twice as many are
+        held, the rarest are forgotten; of equally rare ones the last found.
     """
     counts: Counter[bytes] = Counter()
+    held = 0
     blocks = (block for path in paths for _, block in read_blocks(path))
     for part in ordered_map(_count_block, blocks, workers):
+        held += sum(len(word) for word in part if word not in counts)
         counts.update(part)
-        if len(counts) > 2 * most:
-            counts = _without_rarest(counts, most)
-    return counts
+        if len(counts) > 2 * most or held > 2 * most_bytes:
+            counts = _most_frequent(counts, most, most_bytes)
+            held = sum(map(len, counts))
+    return _most_frequent(counts, most, most_bytes)
 
 
 def _count_block(block: bytes) -> dict[bytes, int]:
@@ -50,12 +58,14 @@ def _count_block(block: bytes) -> dict[bytes, int]:
     return {word: count for word, count in counts.items() if 0 < len(word) <= LONGEST_WORD}
 
 
-def _without_rarest(counts: Counter[bytes], most: int) -> Counter[bytes]:
-    floor = 1
-    while len(counts) > most:
-        counts = Counter({word: count for word, count in counts.items() if count > floor})
-        floor += 1
-    return counts
+def _most_frequent(counts: Counter[bytes], most: int, most_bytes: int) -> Counter[bytes]:
+    numbers = np.fromiter(counts.values(), dtype=np.int64, count=len(counts))
+    lengths = np.fromiter(map(len, counts), dtype=np.int64, count=len(counts))
+    ranked = np.argsort(-numbers, kind="stable")
+    fitting = int(np.searchsorted(np.cumsum(lengths[ranked]), most_bytes, side="right"))
+    keep = np.zeros(len(counts), dtype=bool)
+    keep[ranked[: min(most, fitting)]] = True
+    return counts if keep.all() else Counter(dict(compress(counts.items(), keep.tolist())))
 
 
 def train_bpe(
