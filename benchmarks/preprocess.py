@@ -164,8 +164,9 @@ def bench_binarise(work: Path, text: Path, small: Path, workers: int) -> None:
         command = ["preprocess/binarise.py", path, work / "ours", "--like", out, "--lang", "en", "--workers", workers]
         ours = run(sys.executable, *command)
         if path is small:
+            size = small.stat().st_size / 1e6
             print(
-                f"| binarise {small.stat().st_size / 1e6:.0f} MB | | | | {ours.peak:,.0f} MB | memory at another size |"
+                f"| binarise {size:.0f} MB | {size / ours.seconds:.2f} MB/s | | | | {ours.peak:,.0f} MB | |", flush=True
             )
             continue
         pieces = work / "pieces.en"
@@ -195,18 +196,19 @@ def _head(source: Path, out: Path) -> Path:
     return out
 
 
-def bench_build(work: Path, text: Path, workers: int) -> None:
-    """BPE of 8,000 and its application, against subword-nmt; text to data-bin, memory at full size."""
+def bench_build(work: Path, text: Path, small: Path, workers: int, fast_bpe: Path | None) -> None:
+    """BPE of 8,000 and its application, against subword-nmt and fastBPE; text to data-bin, memory at larger sizes."""
     part = work / "part.txt"
     with open(text, "rb") as source, open(part, "wb") as target:
         target.write(source.read(20_000_000).rsplit(b"\n", 1)[0] + b"\n")
-    for name, path in (("part", part), ("full", text)):
+    paths = {"part": part, "small": small, "full": text}
+    for name, path in paths.items():
         for split in ("train", "valid"):
             link = work / f"{name}.{split}.txt"
             link.unlink(missing_ok=True)
             os.link(path if split == "train" else _head(path, work / "valid.txt"), link)
     runs = {}
-    for name in ("part", "full"):
+    for name in paths:
         out = work / f"bin-{name}"
         shutil.rmtree(out, ignore_errors=True)
         options = [out, "--text", f"en={work / name}", "--bpe-size", 8000, "--workers", workers]
@@ -217,11 +219,14 @@ def bench_build(work: Path, text: Path, workers: int) -> None:
     apply = run(BIN / "subword-nmt", "apply-bpe", "-c", work / "codes", "--num-workers", workers, stdin=part)
     theirs = learn + apply
     report("text to data-bin, 20 MB", 20, "MB", runs["part"], "subword-nmt, without binarising", theirs, "BPE of 8,000")
-    full = runs["full"]
-    size = text.stat().st_size / 1e6
-    print(
-        f"| text to data-bin, {size:.0f} MB | {size / full.seconds:.2f} MB/s | | | {full.peak:,.0f} MB | BPE of 8,000 |"
-    )
+    if fast_bpe:
+        learn = run(fast_bpe, "learnbpe", 8000, part, stdout=work / "codes")
+        theirs = learn + run(fast_bpe, "applybpe", work / "applied", part, work / "codes")
+        report("text to data-bin, 20 MB", 20, "MB", runs["part"], "fastBPE, without binarising", theirs, "BPE of 8,000")
+    for name in ("small", "full"):
+        size, ours = paths[name].stat().st_size / 1e6, runs[name]
+        speed = f"{size / ours.seconds:.2f} MB/s"
+        print(f"| text to data-bin, {size:.0f} MB | {speed} | | | | {ours.peak:,.0f} MB | BPE of 8,000 |", flush=True)
 
 
 def bench_extract(work: Path, data: Path, workers: int) -> None:
@@ -255,11 +260,15 @@ def bench_tokenise(work: Path, text: Path, workers: int) -> None:
 
 
 def bench_shuffle(work: Path, text: Path) -> None:
-    """Shuffling and holding out, against `shuf`, which holds all in memory and holds nothing out."""
+    """Shuffling and holding out, against `sort -R`, whose memory is bounded too, and `shuf`, which holds all of it.
+
+    Neither holds anything out; `sort -R` puts equal lines side by side.
+    """
     size = text.stat().st_size / 1e6
     ours = run(sys.executable, "preprocess/shuffle_split.py", text, work / "shuffled")
-    theirs = run("shuf", text, stdout=work / "shuf.txt")
-    report(f"shuffle {size:.0f} MB", size, "MB", ours, "shuf", theirs, "ours holds out and drops repeats")
+    for name, command in (("sort -R", ("sort", "-R", "-S", "64M", "-T", work, text)), ("shuf", ("shuf", text))):
+        theirs = run(*command, stdout=work / "shuffled.theirs")
+        report(f"shuffle {size:.0f} MB", size, "MB", ours, name, theirs, "ours holds out and drops repeats")
 
 
 def main() -> None:
@@ -271,9 +280,11 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="scratch folder")
     parser.add_argument("--megabytes", type=int, default=200, help="of text (%(default)s)")
     parser.add_argument("--workers", type=int, default=2, help="processes (%(default)s)")
+    parser.add_argument("--fast-bpe", type=Path, help="fastBPE's program, where it is to be compared with")
     parser.add_argument("--only", nargs="+", default=["extract", "tokenise", "shuffle", "build", "binarise"])
     args = parser.parse_args()
     args.work, args.data = args.work.resolve(), args.data.resolve()
+    args.fast_bpe = args.fast_bpe and args.fast_bpe.resolve()
     args.work.mkdir(parents=True, exist_ok=True)
     text = make_text(args.data, args.work / f"text{args.megabytes}.txt", args.megabytes)
     small = make_text(args.data, args.work / f"text{args.megabytes // 4}.txt", args.megabytes // 4)
@@ -287,7 +298,7 @@ def main() -> None:
         elif name == "shuffle":
             bench_shuffle(args.work, text)
         elif name == "build":
-            bench_build(args.work, text, args.workers)
+            bench_build(args.work, text, small, args.workers, args.fast_bpe)
         elif name == "binarise":
             bench_binarise(args.work, text, small, args.workers)
         else:
