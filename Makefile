@@ -3,12 +3,13 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-seeds test test-slurm lint bench doctor wheelhouse clean
+.PHONY: help setup demo demo-seeds test test-slurm torture lint bench doctor wheelhouse clean
 
 PY := .venv/bin/python
 CODE := $(sort $(dir $(wildcard fairseq_xling/*.py preprocess/*.py eval/*.py benchmarks/*.py)))
 TESTS :=
 WHEELHOUSE :=
+MINUTES := 20
 
 help:
 	@echo 'make setup        make .venv with Python >= 3.11 (PYTHON=python3.12 chooses), everything pinned'
@@ -16,6 +17,7 @@ help:
 	@echo 'make demo-seeds   the same with three seeds: mean and spread'
 	@echo 'make test         all tests (TESTS="tests/formats -k bio" for some)'
 	@echo 'make test-slurm  a real Slurm on this machine (Debian, as root): jobs, preemption, two nodes'
+	@echo 'make torture      damaged files, kills, full disks, strange machines: about 20 minutes (MINUTES=5 for less)'
 	@echo 'make lint         style, format and types'
 	@echo 'make bench        every benchmark in benchmarks/, in turn'
 	@echo 'make doctor       the versions that matter, and for each known trap the fix'
@@ -39,6 +41,10 @@ test-slurm:
 	@bash environment/install.sh --dev
 	tests/slurm/slurm.sh install
 	XLING_TEST_SLURM=1 $(PY) -m pytest tests/slurm
+
+torture:
+	@bash environment/install.sh --dev
+	$(PY) -m tests.torture --minutes $(MINUTES)
 
 lint:
 	@bash environment/install.sh --dev

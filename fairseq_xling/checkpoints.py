@@ -10,6 +10,7 @@ models listed here, and its configuration may only hold plain values. Importing 
 from __future__ import annotations
 
 import argparse
+import json
 import pickle
 from collections.abc import Mapping
 from os import PathLike
@@ -28,6 +29,8 @@ ALLOWED_MODELS = {"transformer", "transformer_iwslt_de_en", "transformer_tiny"}
 """Models beside those whose name begins with ``xling_``; none of them evaluates strings."""
 
 OWN = "xling_"
+
+_load_models = checkpoint_utils.load_model_ensemble_and_task
 
 
 def load_checkpoint(
@@ -74,6 +77,47 @@ def read_state(path: str | PathLike[str]) -> dict[str, Any]:
     return state
 
 
+def load_models(filenames: Any, *arguments: Any, **options: Any) -> Any:
+    """fairseq's `load_model_ensemble_and_task`, where weights and configuration that do not fit are bad input.
+
+    Raises
+    ------
+    InputError
+        As `load_checkpoint`; a model that cannot be built as configured, or weights of other names or sizes.
+    """
+    names = ", ".join(str(name) for name in ([filenames] if isinstance(filenames, str) else filenames))
+    try:
+        return _load_models(filenames, *arguments, **options)
+    except InputError as error:
+        raise error if error.path is not None else InputError(error.message, names) from None
+    except OSError:
+        raise
+    except Exception as error:  # values of the wrong type end in whatever error comes first
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(f"the checkpoint does not fit the model that it names: {reason}", names) from None
+
+
+def _check_sizes(state: Mapping[str, Any], path: str | PathLike[str]) -> None:
+    """Refuse sizes of a model that the weights cannot have: a small file must not ask for all of the memory."""
+    model = state["cfg"]["model"]
+    try:
+        described = json.loads(model.get("description") or "{}")
+        shape = described.get("shape", {}) if isinstance(described, dict) else {}
+    except (ValueError, TypeError, RecursionError):
+        raise InputError("the checkpoint's description of its model is damaged", path) from None
+    names = {"layers": "encoder_layers", "dim": "encoder_embed_dim", "hidden": "encoder_ffn_embed_dim"}
+    sizes = [shape.get(key, model.get(name)) for key, name in names.items()]
+    positions = shape.get("max_positions", model.get("max_positions"))
+    values = [1 if value is None else value for value in (*sizes, positions)]
+    if not all(isinstance(value, (int, float)) and 0 < value < 2**40 for value in values):
+        raise InputError(f"the checkpoint names sizes that no model has: {str(values)[:80]}", path)
+    layers, width, hidden, longest = values
+    storages = {value.untyped_storage().data_ptr(): value.untyped_storage() for value in state["model"].values()}
+    stored = sum(storage.nbytes() for storage in storages.values())
+    if layers * width * (4 * width + 2 * hidden) + longest * width > max(stored, 1 << 20):  # a byte a weight
+        raise InputError("the checkpoint names a model far larger than its weights", path)
+
+
 def _first_reason(error: Exception) -> str:
     for line in str(error).splitlines():
         if "Unsupported" in line or "GLOBAL" in line:
@@ -97,6 +141,8 @@ def _check_state(state: Any, path: str | PathLike[str]) -> None:
             raise InputError(
                 f"the checkpoint names the {part} {str(name)[:80]!r}, which is not one that may be loaded", path
             )
+    if state["cfg"]["model"]["_name"].startswith(OWN):
+        _check_sizes(state, path)
 
 
 def _plain(value: Any, path: str | PathLike[str]) -> Any:
@@ -119,5 +165,6 @@ def _plain(value: Any, path: str | PathLike[str]) -> Any:
 
 
 def install() -> None:
-    """Make fairseq read checkpoints through `load_checkpoint`."""
+    """Make fairseq read checkpoints through `load_checkpoint` and `load_models`."""
     checkpoint_utils.load_checkpoint_to_cpu = load_checkpoint
+    checkpoint_utils.load_model_ensemble_and_task = load_models

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
 from types import TracebackType
@@ -35,10 +36,27 @@ def show_input_errors_in_one_line() -> None:
 
 
 def _excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    line = one_line(error)
+    if line is None:
+        sys.__excepthook__(kind, error, trace)
+    else:
+        print(f"{sys.argv[0]}: {line}", file=sys.stderr)
+
+
+def one_line(error: BaseException) -> str | None:
+    """What is to be said of an expected failure; None where the failure is not expected.
+
+    Expected are `InputError`, also one that was wrapped or came from a data loader (then with the traceback there as
+    its text), a file that cannot be read or written, and a data loader that was killed.
+    """
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, InputError):
         cause = cause.__cause__ or cause.__context__
-    if cause is None:
-        sys.__excepthook__(kind, error, trace)
-    else:
-        print(f"{sys.argv[0]}: {cause}", file=sys.stderr)
+    if cause is not None:
+        return str(cause).strip().splitlines()[-1].removeprefix(f"{InputError.__module__}.{InputError.__name__}: ")
+    if isinstance(error, OSError) and (error.filename is not None or error.errno in (errno.ENOSPC, errno.EDQUOT)):
+        return str(error)
+    if isinstance(error, RuntimeError) and "DataLoader worker" in str(error) and "Traceback" not in str(error):
+        reason = " ".join(str(error).split())
+        return f"a data loader died, killed from outside or by a small /dev/shm: try --num-workers 0 ({reason})"
+    return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +13,7 @@ import numpy as np
 
 from fairseq_xling.corpus.encode import EOS, UNK, WordEncoder
 from fairseq_xling.corpus.parallel import ordered_map
-from fairseq_xling.formats.files import atomic_write
+from fairseq_xling.formats.files import atomic_write, temporary_beside
 from fairseq_xling.formats.text import read_blocks
 
 LONGEST_LINE = 1 << 20
@@ -106,24 +105,19 @@ def binarise(
             starts.append((line, len(block)))
             yield block
 
-    spool = target.with_name(f".{target.name}.sizes.{os.getpid()}.tmp")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with open(spool, "w+b") as sizes:
-            with atomic_write(_with(target, ".bin"), "wb", sync=False) as out:
-                args = (model, index, lang, mode, len(usage))
-                for block in ordered_map(_encode_block, blocks(), workers, _set_encoder, args):
-                    line, length = starts.popleft()
-                    out.write(block.ids)
-                    sizes.write(block.sizes.tobytes())
-                    usage += block.usage
-                    _add(counts, block, line)
-                    if progress:
-                        progress(length)
-            with atomic_write(_with(target, ".idx"), "wb", sync=False) as idx:
-                _write_index(idx, sizes, counts.sentences, dtype)
-    finally:
-        spool.unlink(missing_ok=True)
+    with temporary_beside(target.with_name(f"{target.name}.sizes")) as spool, open(spool, "w+b") as sizes:
+        with atomic_write(_with(target, ".bin"), "wb", sync=False) as out:
+            args = (model, index, lang, mode, len(usage))
+            for block in ordered_map(_encode_block, blocks(), workers, _set_encoder, args):
+                line, length = starts.popleft()
+                out.write(block.ids)
+                sizes.write(block.sizes.tobytes())
+                usage += block.usage
+                _add(counts, block, line)
+                if progress:
+                    progress(length)
+        with atomic_write(_with(target, ".idx"), "wb", sync=False) as idx:
+            _write_index(idx, sizes, counts.sentences, dtype)
     counts.unknown = int(usage[UNK])
     counts.tokens = int(usage.sum() - usage[EOS])
     return counts, usage

@@ -108,7 +108,7 @@ def train_bpe(
             max_sentence_length=2 * LONGEST_WORD,
             minloglevel=2,
         )
-    except RuntimeError as error:
+    except (RuntimeError, ValueError, OverflowError) as error:
         raise InputError(_explain(str(error), size), source) from error
     return model.getvalue()
 

@@ -21,8 +21,9 @@ def read_notes(folder: Path) -> dict[str, Any]:
         return {"casing": "cased", "tokenisation": {}}
     try:
         notes = json.loads(path.read_text(encoding="utf-8"))
-        return {"casing": str(notes["casing"]), "tokenisation": dict(notes["tokenisation"])}
-    except (ValueError, KeyError, TypeError) as error:
+        kinds = {str(lang): str(kind) for lang, kind in dict(notes["tokenisation"]).items()}
+        return {"casing": str(notes["casing"]), "tokenisation": kinds}
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError("expected JSON with 'casing' and 'tokenisation'", path) from error
 
 

@@ -12,6 +12,7 @@ from fairseq_xling.formats.errors import InputError
 _TABLES = {"lv": {"lv", "uid"}, "ex": {"ex", "lv", "tt"}, "dnx": {"mn", "ex", "ui", "uq"}}
 # dnx: the denotations (expression ex has meaning mn) with their source group ui and its quality uq (0 to 9).
 # A source group that gives the same translation through several meanings counts once, with its best quality.
+_MOST = 1e12
 _QUERY = """
 SELECT source, target, SUM(quality) FROM (
     SELECT ex1.tt AS source, ex2.tt AS target, MAX(dnx1.uq) AS quality
@@ -52,18 +53,27 @@ def read_panlex(path: Path, sources: Sequence[str], targets: Sequence[str]) -> W
             query = _QUERY.format(sources=marks[0], targets=marks[1])
             weights: Weights = {}
             for source, target, quality in connection.execute(query, [*ids[0], *ids[1]]):
+                if not isinstance(source, str) or not isinstance(target, str):
+                    raise InputError(f"expected text in ex.tt, found {str(source)[:40]!r}, {str(target)[:40]!r}", path)
+                if not isinstance(quality, (int, float)) or not 0 < quality < _MOST:
+                    raise InputError(f"expected qualities of 0 to 9 in dnx.uq, found a sum of {quality}", path)
                 weights.setdefault(source, {})[target] = float(quality)
             return weights
         finally:
             connection.close()
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise InputError(f"not a readable SQLite database: {error}", path) from error
 
 
 def _check_tables(connection: sqlite3.Connection, path: Path) -> None:
     for table, columns in _TABLES.items():
+        # a view of that name could be any query, one without an end among them
+        kinds = connection.execute(
+            "SELECT sql FROM sqlite_master WHERE name = ? AND type = 'table'", (table,)
+        ).fetchall()
+        plain = any(str(sql).upper().startswith("CREATE TABLE") for (sql,) in kinds)
         found = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
-        if not columns <= found:
+        if not plain or not columns <= found:
             wanted = ", ".join(sorted(columns))
             raise InputError(f"expected PanLex Lite's table {table} with columns {wanted}", path)
 
@@ -74,4 +84,6 @@ def _variety(connection: sqlite3.Connection, uid: str, path: Path) -> int:
         near = [r[0] for r in connection.execute("SELECT uid FROM lv WHERE uid LIKE ? LIMIT 9", (uid[:3] + "%",))]
         hint = f"; there is {', '.join(near)}" if near else ""
         raise InputError(f"no language variety {uid!r}{hint}", path)
-    return int(row[0])
+    if not isinstance(row[0], int):
+        raise InputError(f"expected a number in lv.lv, found {str(row[0])[:40]!r}", path)
+    return row[0]

@@ -10,10 +10,14 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
+
+from fairseq_xling.formats.errors import InputError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+MOST_WORKERS = 4096
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 
@@ -35,6 +39,8 @@ def ordered_map(
     workers : int
         Number of processes, at least 1.
     """
+    if workers > MOST_WORKERS:
+        raise InputError(f"{str(workers)[:20]} workers; expected at most {MOST_WORKERS:,}")
     if workers <= 1:
         if initializer:
             initializer(*initargs)
@@ -51,6 +57,10 @@ def ordered_map(
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    except BrokenProcessPool:
+        raise InputError(
+            "a worker process died, killed from outside, often because memory ran out: try fewer --workers"
+        ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

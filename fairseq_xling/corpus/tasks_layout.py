@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import gzip
 import json
 import shutil
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,12 +16,13 @@ from typing import IO, Any
 
 from fairseq_xling.corpus.entities import realign
 from fairseq_xling.corpus.words import segment_chinese
-from fairseq_xling.formats.bio import write_bio
+from fairseq_xling.formats.bio import TAG, write_bio
 from fairseq_xling.formats.dictionary import read_pairs, write_pairs
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.formats.files import atomic_write
-from fairseq_xling.formats.nli import Pair, read_nli, write_nli
+from fairseq_xling.formats.nli import LABELS, Pair, read_nli, write_nli
 from fairseq_xling.formats.parallel import TATOEBA_CODES, Parallel, read_aligned, read_table, tatoeba_paths, write_table
+from fairseq_xling.formats.text import LONGEST_LINE
 
 TREEBANKS = {
     "en": ("UD_English-EWT", "en_ewt"),
@@ -28,6 +32,8 @@ TREEBANKS = {
     "de": ("UD_German-GSD", "de_gsd"),
 }
 SPLITS = ("train", "dev", "test")
+_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, gzip.BadGzipFile, EOFError, RuntimeError)
+"""What `zipfile` and `tarfile` answer bad bytes with (RuntimeError: encrypted, or an unknown compression)."""
 
 
 class TaskSets:
@@ -94,10 +100,10 @@ class TaskSets:
             with _member(archive, f"{lang}.tar.gz") as stream, tarfile.open(fileobj=stream, mode="r:gz") as inner:
                 for split in SPLITS:
                     if path := self._new(f"ner/{lang}.{split}.tsv"):
-                        lines = inner.extractfile(split)
+                        lines = inner.extractfile(split) if split in inner.getnames() else None
                         if lines is None:
                             raise InputError(f"no file {split!r} in {lang}.tar.gz", archive)
-                        sentences = list(_wikiann(lines))
+                        sentences = list(_wikiann(lines, archive))
                         if lang == "zh":
                             sentences = [realign(tokens, tags, segment_chinese) for tokens, tags in sentences]
                         write_bio(path, sentences)
@@ -152,8 +158,12 @@ def _member(archive: Path, name: str) -> Iterator[IO[bytes]]:
                 raise InputError(f"no {name} in the archive", archive)
             with opened.open(found[0]) as stream:
                 yield stream
-    except zipfile.BadZipFile as error:
-        raise InputError(f"not a zip archive, or one cut short: {error}", archive) from error
+    except _DAMAGED as error:
+        raise InputError(f"not a zip archive, or one damaged or cut short: {error}", archive) from error
+    except OSError as error:
+        if error.errno not in (None, errno.EINVAL):  # those are of damaged data: an offset before the beginning
+            raise
+        raise InputError(f"a damaged zip archive: {error}", archive) from error
 
 
 @contextmanager
@@ -171,28 +181,46 @@ def _scratch(archive: Path, name: str, out: Path) -> Iterator[Path]:
 
 def _multinli(stream: IO[bytes], archive: Path) -> Iterator[Pair]:
     """Pairs of MultiNLI's JSON lines; those without an agreed label (`-`) are left out."""
-    for number, line in enumerate(stream, 1):
+    for number, line in _limited(stream, archive):
         try:
             row: dict[str, Any] = json.loads(line)
             premise, hypothesis, label = (str(row[key]) for key in ("sentence1", "sentence2", "gold_label"))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(
                 f"expected JSON with sentence1, sentence2, gold_label: {error}", archive, number
             ) from error
         texts = [" ".join(text.split()) for text in (premise, hypothesis)]
         if label != "-" and all(texts):
+            if label not in LABELS or "\0" in premise + hypothesis:
+                raise InputError(
+                    f"expected text and the label {', '.join(LABELS)}, found {label[:20]!r}", archive, number
+                )
             yield Pair(texts[0], texts[1], label)
 
 
-def _wikiann(lines: IO[bytes]) -> Iterator[tuple[list[str], list[str]]]:
+def _limited(stream: IO[bytes], archive: Path) -> Iterator[tuple[int, bytes]]:
+    """Lines of a member with their numbers; a few bytes of an archive can be a line without end."""
+    for number, line in enumerate(iter(lambda: stream.readline(LONGEST_LINE + 1), b""), 1):
+        if len(line) > LONGEST_LINE:
+            raise InputError(f"a line of more than {LONGEST_LINE >> 20} MiB: expected text", archive, number)
+        yield number, line
+
+
+def _wikiann(lines: IO[bytes], archive: Path) -> Iterator[tuple[list[str], list[str]]]:
     """Sentences of `lang:token<TAB>tag` lines."""
     tokens: list[str] = []
     tags: list[str] = []
-    for raw in lines:
-        line = raw.decode("utf-8").rstrip("\r\n")
+    for number, raw in _limited(lines, archive):
+        try:
+            line = raw.decode("utf-8").rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise InputError(f"not UTF-8: {error.reason}", archive, number) from error
         if line:
             token, _, tag = line.rpartition("\t")
-            tokens.append(token.partition(":")[2])
+            token = token.partition(":")[2]
+            if not token.strip() or not TAG.fullmatch(tag) or any(sign in token for sign in "\t\r\0"):
+                raise InputError(f"expected LANGUAGE:TOKEN, a tab and a tag, found {line[:60]!r}", archive, number)
+            tokens.append(token)
             tags.append(tag)
         elif tokens:
             yield tokens, tags
@@ -212,6 +240,6 @@ def _extract(archive: Path, wanted: dict[str, Path]) -> None:
                         shutil.copyfileobj(stream, out)
                 if not missing:
                     return
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(f"not a tar archive, or one cut short: {error}", archive) from error
     raise InputError(f"no {next(iter(missing))} in the archive", archive)

@@ -15,9 +15,10 @@ import torch
 from fairseq.data import FairseqDataset
 from numpy.typing import NDArray
 
-from fairseq_xling.data.blocks import pad_blocks
+from fairseq_xling.data.blocks import TokenFile, pad_blocks
 from fairseq_xling.data.masking import MaskingRule, mask_batch
 from fairseq_xling.data.schedule import BlockOrder, EpochPlan, LanguageSchedule, plan_epoch
+from fairseq_xling.formats.errors import InputError
 
 BatchKey = tuple[int, int]
 """(epoch, batch), both as they enter the seed; epochs are counted from 1, validation is epoch 0."""
@@ -25,6 +26,8 @@ BatchKey = tuple[int, int]
 
 class Blocks(Protocol):
     """What a dataset needs of a corpus cut into blocks."""
+
+    corpus: TokenFile
 
     @property
     def num_blocks(self) -> int: ...
@@ -93,6 +96,16 @@ class _BatchDataset(FairseqDataset):
     size = num_tokens
 
 
+def _read(corpus: Blocks, chosen: NDArray[np.int64], largest: int) -> list[NDArray[np.int64]]:
+    """The tokens of some blocks; InputError where one is not in the vocabulary, whose last id is `largest`."""
+    blocks = corpus.read(chosen)
+    highest = int(np.concatenate(blocks).view(np.uint64).max())  # negative ones are very high
+    if highest > largest:
+        path = f"{corpus.corpus.prefix}.bin"
+        raise InputError(f"token {highest}, but the vocabulary ends at {largest}: damaged, or of other text?", path)
+    return blocks
+
+
 class ScheduledBatches(_BatchDataset):
     """Training batches: languages drawn by the schedule, blocks in a new random order every pass.
 
@@ -145,7 +158,7 @@ class ScheduledBatches(_BatchDataset):
         number = int(plan.languages[batch])
         language = self.schedule.languages[number]
         chosen = self._orders[number].take(int(plan.starts[batch]), self.batch_size)
-        return self.masker.sample(self.blocks[language].read(chosen), language, key)
+        return self.masker.sample(_read(self.blocks[language], chosen, self.masker.mask_index[language]), language, key)
 
 
 class ValidationBatches(_BatchDataset):
@@ -180,4 +193,4 @@ class ValidationBatches(_BatchDataset):
 
     def __getitem__(self, key: BatchKey) -> dict[str, Any]:
         language, chosen = self._batches[key[1]]
-        return self.masker.sample(self.blocks[language].read(chosen), language, key)
+        return self.masker.sample(_read(self.blocks[language], chosen, self.masker.mask_index[language]), language, key)

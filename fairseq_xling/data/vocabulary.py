@@ -204,6 +204,9 @@ def _read_model(path: Path) -> sentencepiece.SentencePieceProcessor:
     if not path.is_file():
         raise InputError("no SentencePiece model; expected a data-bin folder made by preprocess/", path)
     try:
-        return sentencepiece.SentencePieceProcessor(model_proto=path.read_bytes())
-    except RuntimeError as error:
-        raise InputError("not a SentencePiece model, or a truncated one", path) from error
+        model = path.read_bytes()
+        if model:  # of nothing SentencePiece makes a processor that fails at its first use
+            return sentencepiece.SentencePieceProcessor(model_proto=model)
+    except RuntimeError:
+        pass
+    raise InputError("not a SentencePiece model, or a truncated one", path)

@@ -158,11 +158,15 @@ def _metrics(path: Path) -> list[dict]:
     """Lines of metrics.jsonl; one that is just being written is left out."""
     lines = []
     if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                lines.append(json.loads(line))
-            except ValueError:
+                line = json.loads(text)
+            except (ValueError, RecursionError):
                 continue
+            if not isinstance(line, dict) or "update" not in line or not isinstance(line.get("phase"), str):
+                continue
+            if all(isinstance(value, (int, float)) for key, value in line.items() if key != "phase"):
+                lines.append(line)
     return lines
 
 

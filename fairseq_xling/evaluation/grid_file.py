@@ -84,7 +84,7 @@ def read_grids(path: str | os.PathLike[str]) -> dict[str, Grid]:
     """
     try:
         tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"not a grid file: {error}", path) from None
     grids = {}
     for task, table in tables.items():
@@ -95,6 +95,8 @@ def read_grids(path: str | os.PathLike[str]) -> dict[str, Grid]:
 
 
 _POSITIVE = {"epochs": int, "batch_size": int, "lr": float, "head_lr": float}
+_OTHERS = ("warmup", "options", "epoch_examples")
+_LARGEST = 10**12
 
 
 def _grid(task: str, table: dict, path: str | os.PathLike[str]) -> Grid:
@@ -114,12 +116,16 @@ def _grid(task: str, table: dict, path: str | os.PathLike[str]) -> Grid:
         raise InputError(f"[{task}]: at least one learning rate and one batch size are needed", path)
     if values.get("schedule", "linear") not in SCHEDULES:
         raise InputError(f"[{task}] schedule: expected one of {', '.join(SCHEDULES)}", path)
-    if not 0 <= values.get("warmup", 0) <= 1 or not all(
-        isinstance(option, str) for option in values.get("options", ())
-    ):
-        raise InputError(f"[{task}]: expected warmup between 0 and 1, and options as a list of strings", path)
+    warmup, options, examples = (values.get(name, 0 if name != "options" else ()) for name in _OTHERS)
+    if not isinstance(warmup, (int, float)) or not 0 <= warmup <= 1:
+        raise InputError(f"[{task}] warmup: expected a number between 0 and 1", path)
+    if not isinstance(options, tuple) or not all(isinstance(option, str) for option in options):
+        raise InputError(f"[{task}] options: expected a list of strings", path)
+    if examples != 0 and not _positive(examples, int):
+        raise InputError(f"[{task}] epoch_examples: expected a whole number of at least 0", path)
     return Grid(**values)
 
 
 def _positive(number: object, kind: type) -> bool:
-    return isinstance(number, int if kind is int else (int, float)) and not isinstance(number, bool) and number > 0
+    kinds = int if kind is int else (int, float)
+    return isinstance(number, kinds) and not isinstance(number, bool) and 0 < number < _LARGEST

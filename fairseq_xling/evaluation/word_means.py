@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fairseq_xling.evaluation.feature_files import memory_mapped
+from fairseq_xling.evaluation.feature_files import map_array, memory_mapped
 from fairseq_xling.evaluation.word_vectors import WordVectors
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.formats.files import atomic_write
@@ -106,9 +106,15 @@ class WordMeans:
         path = Path(folder) / "words.tsv"
         if not path.is_file():
             raise InputError("no word means here; eval/extract.py --words makes them", path)
-        rows = [line.rpartition("\t") for line in read_lines(path)]
-        means = np.load(Path(folder) / "means.npy", mmap_mode="r")
-        if means.ndim != 3 or len(means) != len(rows):
-            raise InputError(f"expected vectors of {len(rows):,} words, found an array of shape {means.shape}", path)
-        counts = np.array([int(count) for _, _, count in rows], dtype=np.int64)
-        return cls({word: row for row, (word, _, _) in enumerate(rows)}, counts, means)
+        index: dict[str, int] = {}
+        counts: list[int] = []
+        for number, line in enumerate(read_lines(path), 1):
+            word, tab, count = line.rpartition("\t")
+            if not tab or word in index or not (count.isascii() and count.isdigit()) or len(count) > 18:
+                raise InputError(f"expected a new word, a tab and its occurrences, found {line[:60]!r}", path, number)
+            index[word] = len(counts)
+            counts.append(int(count))
+        means = map_array(Path(folder) / "means.npy")
+        if means.ndim != 3 or len(means) != len(counts):
+            raise InputError(f"expected vectors of {len(counts):,} words, found an array of shape {means.shape}", path)
+        return cls(index, np.array(counts, dtype=np.int64), means)

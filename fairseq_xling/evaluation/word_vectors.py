@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from itertools import islice
@@ -81,7 +82,7 @@ def read_vectors(path: str | os.PathLike[str], first: int = 200_000) -> WordVect
     lines = numbered_lines(path)
     _, header = next(lines, (1, ""))
     fields = header.split()
-    if len(fields) != 2 or not all(field.isdigit() for field in fields) or int(fields[1]) < 1:
+    if len(fields) != 2 or not all(re.fullmatch("[0-9]{1,18}", field) for field in fields) or int(fields[1]) < 1:
         raise InputError(f"expected a header 'count dimension', found {header[:40]!r}", path, 1)
     dim = int(fields[1])
     words: dict[str, int] = {}
@@ -98,7 +99,9 @@ def read_vectors(path: str | os.PathLike[str], first: int = 200_000) -> WordVect
         try:
             vector = np.array(parts[-dim:], dtype=np.float32)
         except ValueError:
-            raise InputError(f"expected {dim} numbers after the word {word[:40]!r}", path, number) from None
+            vector = np.full(1, np.nan, dtype=np.float32)
+        if not np.isfinite(vector).all():
+            raise InputError(f"expected {dim} finite numbers after the word {word[:40]!r}", path, number)
         words[word.lower()] = len(rows)
         rows.append(vector)
     if not rows:

@@ -29,7 +29,7 @@ def read_dict(path: str | os.PathLike[str]) -> tuple[list[str], list[int]]:
     counts: dict[str, int] = {}
     for number, line in enumerate(read_lines(path), 1):
         symbol, space, count = line.rpartition(" ")
-        if not (space and symbol and count.isascii() and count.isdigit()) or " " in symbol:
+        if not (space and symbol and count.isascii() and count.isdigit() and len(count) < 19) or " " in symbol:
             raise InputError(f"expected '<symbol> <count>', found {line[:80]!r}", path, number)
         if symbol in counts or symbol in SPECIAL or symbol == MASK:
             kind = "twice in the dictionary" if symbol in counts else "a special symbol, which fairseq adds itself"

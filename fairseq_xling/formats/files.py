@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,19 +25,79 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w", sync: bool = Tru
     sync : bool
         Wait until the disk has it, so that a power cut cannot leave an empty file either; a killed process never can.
     """
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
-    try:
+    with temporary_beside(path) as temporary:
         with open(temporary, mode, **text) as handle:
             yield handle
             handle.flush()
             if sync:
                 os.fsync(handle.fileno())
-        os.replace(temporary, target)
+        os.replace(temporary, path)
+
+
+@contextmanager
+def temporary_beside(path: str | os.PathLike[str], folder: bool = False) -> Iterator[Path]:
+    """An empty file, or folder, `.NAME.PID.tmp` beside `path`, gone when the block ends; the parent is made if needed.
+
+    Those that killed processes left there for the same `path` are removed. The lock says whether a process still has
+    one, also on another machine.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _clear_strays(target)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    if folder:
+        _remove(temporary)
+        temporary.mkdir()
+    handle = os.open(temporary, os.O_RDONLY if folder else os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
+    try:
+        with suppress(OSError):  # some file systems have no locks
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield temporary
     finally:
-        temporary.unlink(missing_ok=True)
+        os.close(handle)
+        _remove(temporary)
+
+
+def _clear_strays(target: Path) -> None:
+    with os.scandir(target.parent) as entries:
+        named = [e.path for e in entries if e.name.startswith(f".{target.name}.") and e.name.endswith(".tmp")]
+    for stray in map(Path, named):
+        pid = stray.name[len(target.name) + 2 : -len(".tmp")]
+        if pid.isascii() and pid.isdigit() and not _is_alive(int(pid)) and _is_free(stray):
+            _remove(stray)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _is_free(path: Path) -> bool:
+    """Whether nobody holds the lock; False where that cannot be told."""
+    try:
+        handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    return True
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def sha256_of_file(path: str | os.PathLike[str]) -> str:

@@ -17,6 +17,8 @@ from fairseq_xling.formats.text import read_lines
 def numbered_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
     """Lines of a file with their numbers from 1, without line ends or a byte order mark.
 
+    A carriage return within a line is a space: tables and columns could not be written back with it.
+
     Raises
     ------
     InputError
@@ -25,6 +27,7 @@ def numbered_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(read_lines(path), 1):
         if "\0" in line:
             raise InputError("a NUL character: expected text", path, number)
+        line = line.replace("\r", " ")
         yield number, line.removeprefix("\ufeff") if number == 1 else line
 
 

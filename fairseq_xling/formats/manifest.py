@@ -29,15 +29,25 @@ def read_manifest(folder: str | os.PathLike[str]) -> dict[str, Any]:
         raise InputError("no manifest: not a data-bin of preprocess/, or one that was not finished", path)
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"not JSON: {error}", path, getattr(error, "lineno", None)) from error
     missing = [key for key in _REQUIRED if not isinstance(manifest, dict) or key not in manifest]
     if missing:
         raise InputError(f"entry {missing[0]!r} is missing", path)
+    languages, tokenisation = manifest["languages"], manifest.get("tokenisation", {})
+    if not isinstance(languages, list) or not all(_is_language(name) for name in languages):
+        raise InputError(f"languages: expected a list of language codes, found {str(languages)[:60]}", path)
+    if not isinstance(tokenisation, dict):
+        raise InputError(f"tokenisation: expected a kind for each language, found {str(tokenisation)[:60]}", path)
     for key, known in (("mode", MODES), ("casing", CASINGS)):
         if manifest[key] not in known:
             raise InputError(f"{key} is {manifest[key]!r}; expected one of {', '.join(known)}", path)
     return manifest
+
+
+def _is_language(name: Any) -> bool:
+    """Whether it can be the name of a language's folder, and of that alone."""
+    return isinstance(name, str) and name.isprintable() and name not in ("", ".", "..") and not set("/\\") & set(name)
 
 
 def write_manifest(folder: str | os.PathLike[str], manifest: dict[str, Any]) -> None:

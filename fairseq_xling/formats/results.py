@@ -6,7 +6,6 @@ Tables and figures are made from these lines alone. The fields are bound by docs
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 from collections.abc import Collection, Iterable
@@ -20,6 +19,7 @@ from fairseq_xling.formats.errors import InputError
 from fairseq_xling.formats.lines import numbered_lines
 
 NAME = "results.jsonl"
+_LARGEST = 1e300
 _KEY = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -77,8 +77,8 @@ class Result:
                 raise ValueError(f"{name} must be a whole number of at least {least}, not {number!r}")
         for name in ("value", "chance"):
             number = getattr(self, name)
-            if not (name == "chance" and number is None) and not (_is((int, float), number) and math.isfinite(number)):
-                raise ValueError(f"{name} must be a finite number, not {number!r}")
+            if not (name == "chance" and number is None) and not (_is((int, float), number) and abs(number) < _LARGEST):
+                raise ValueError(f"{name} must be a finite number, not {str(number)[:40]}")
         parse_signature(self.signature)
 
 
@@ -126,7 +126,7 @@ def read_results(path: str | os.PathLike[str]) -> list[Result]:
             continue
         try:
             entry = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise InputError(f"expected one JSON object a line, found {line[:60]!r}", path, number) from None
         if not isinstance(entry, dict):
             raise InputError(f"expected a JSON object, found {line[:60]!r}", path, number)

@@ -52,8 +52,8 @@ def main() -> None:
         help="share of qab's words that are the same as in qaa (default: the language's own, 0.25)",
     )
     args = parser.parse_args()
-    if args.sentences < 1 or args.seed < 0 or args.size <= 0 or args.gold <= 0:
-        raise InputError("--sentences, --size and --gold must be above 0, --seed not below 0")
+    if args.sentences < 1 or args.seed < 0 or not 0 < args.size < 1e6 or not 0 < args.gold < 1e6:
+        raise InputError("--sentences, --size and --gold must be above 0 (and below a million), --seed not below 0")
     if args.shared is not None and not 0 <= args.shared <= 1:
         raise InputError(f"--shared must be between 0 and 1, not {args.shared}")
     options = LabOptions(args.seed, args.sentences, args.size, args.gold, args.shared)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from fairseq_xling.formats.errors import InputError
-from fairseq_xling.formats.files import sha256_of_file
+from fairseq_xling.formats.files import sha256_of_file, temporary_beside
 from fairseq_xling.lab.dictionaries import split_concepts, word_pairs
 from fairseq_xling.lab.entailment import LABELS, draw_pair
 from fairseq_xling.lab.gold import bio, conllu
@@ -203,8 +202,7 @@ def write_lab(folder: str | os.PathLike[str], options: LabOptions | None = None,
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise InputError("expected a new or empty folder, or a lab made with the same options", target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
+    with temporary_beside(target, folder=True) as temporary:
         writer = _Writer(temporary, options)
         # held-out sets come before the text that must not contain them
         steps = [
@@ -227,8 +225,6 @@ def write_lab(folder: str | os.PathLike[str], options: LabOptions | None = None,
         if target.exists():
             target.rmdir()
         os.replace(temporary, target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return target
 
 

@@ -149,7 +149,7 @@ def read_pretrained(path: str | Path) -> Pretrained:
         config = XlingBaseConfig(**{name: model.get(name, getattr(default, name)) for name in names})
         shape = encoder_shape(config)
         sharing = Sharing.parse(config.separate, shape.layers)
-    except TypeError as error:
+    except (TypeError, ValueError, AttributeError) as error:
         raise InputError(f"the checkpoint's configuration is damaged: {error}", path) from None
     languages = _languages(task, weights, sharing)
     return Pretrained(shape, str(sharing), languages, weights, str(task.get("data", "")))

@@ -21,6 +21,7 @@ from fairseq.distributed import utils as distributed_utils
 from fairseq.file_io import PathManager
 
 from fairseq_xling.formats.errors import InputError
+from fairseq_xling.tasks.training_report import describe_disk
 
 logger = logging.getLogger(__name__)
 
@@ -72,12 +73,23 @@ def fall_back(save_dir: str | os.PathLike[str]) -> str | None:
 def load_checkpoint(cfg: Any, trainer: Any, **options: Any) -> Any:
     """fairseq's `load_checkpoint`, after `fall_back` on the first worker."""
     if trainer.data_parallel_rank == 0 and cfg.restore_file == LAST:
+        for rest in Path(cfg.save_dir).glob("*.tmp"):  # of a process that was killed while it saved
+            rest.unlink(missing_ok=True)
         line = fall_back(cfg.save_dir)
         if line:
             logger.warning(line)
     wait_for_all(trainer)
-    loaded = _load(cfg, trainer, **options)
+    try:
+        loaded = _load(cfg, trainer, **options)
+    except Exception as error:
+        if "Cannot load model parameters" not in str(error):
+            raise
+        raise InputError(
+            "its weights are those of another architecture than the options say", cfg.restore_file
+        ) from error
     trainer.saved_at = trainer.get_num_updates()
+    if trainer.data_parallel_rank == 0:
+        logger.info(describe_disk(cfg, trainer.model, cfg.save_dir))
     return loaded
 
 
@@ -123,7 +135,13 @@ def wait_for_all(trainer: Any) -> None:
         token.item()
 
 
+def _no_traceback(record: logging.LogRecord) -> bool:
+    """fairseq logs the traceback of a failed save and raises the error as well, which is enough."""
+    return not str(record.msg).startswith("Traceback")
+
+
 def install() -> None:
     """Make fairseq save in this way; a second call does nothing."""
     checkpoint_utils.save_checkpoint = _save_checkpoint
+    checkpoint_utils.logger.addFilter(_no_traceback)
     PathManager.copy = staticmethod(put_in_place)

@@ -21,7 +21,7 @@ from fairseq_xling.data.vocabulary import Vocabularies
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.models.encoder import VocabularyInfo
 from fairseq_xling.sharing import Sharing
-from fairseq_xling.tasks import preemption
+from fairseq_xling.tasks import bad_loss, preemption
 from fairseq_xling.tasks.metrics_log import MetricsLog
 from fairseq_xling.tasks.training_report import Pace, count_parameters, describe_epoch
 
@@ -69,6 +69,9 @@ class XlingMaskedLMConfig(FairseqDataclass):
         default=False,
         metadata={"help": "compute in bfloat16 with float32 weights, on CPU or GPU (fairseq's --bf16 is for TPUs)"},
     )
+    on_bad_loss: ChoiceEnum(bad_loss.CHOICES) = field(  # type: ignore[valid-type]
+        default="stop", metadata={"help": bad_loss.HELP}
+    )
     seed: int = II("common.seed")
     max_update: int = II("optimization.max_update")
     save_dir: str = II("checkpoint.save_dir")
@@ -93,6 +96,7 @@ class XlingMaskedLMTask(FairseqTask):
 
     def __init__(self, cfg: XlingMaskedLMConfig, vocabularies: Vocabularies):
         super().__init__(cfg)
+        self.bad_losses = bad_loss.Watch()
         self.vocabularies = vocabularies
         self.languages = tuple(vocabularies.languages)
         self.sharing: Sharing | None = None
@@ -105,6 +109,7 @@ class XlingMaskedLMTask(FairseqTask):
         """Read the vocabularies; with `from_checkpoint` as well."""
         show_input_errors_in_one_line()
         preemption.install()
+        bad_loss.install()
         languages = [language.strip() for language in cfg.langs.split(",")] if cfg.langs else None
         vocabularies = Vocabularies.load(cfg.data, languages)
         for language in vocabularies.languages:
@@ -224,7 +229,9 @@ class XlingMaskedLMTask(FairseqTask):
         """fairseq's step, in bfloat16 where asked for; states the expected duration once the speed is known."""
         self._note_update(update_num)
         with self._autocast(sample):
-            return super().train_step(sample, model, criterion, optimizer, update_num, **kwargs)
+            loss, size, log = super().train_step(sample, model, criterion, optimizer, update_num, **kwargs)
+        self.bad_losses.note(sample, model, loss, size)
+        return loss, size, log
 
     def _note_update(self, update: int) -> None:
         line = self._pace.tick(update)

@@ -31,7 +31,8 @@ class MetricsLog(logging.Handler):
     def start(self, update: int) -> None:
         """Begin to write; lines of updates after `update` are dropped, as a run that resumed there makes them again."""
         if self.path.exists():
-            lines = [line for line in self.path.read_text(encoding="utf-8").splitlines() if _update_of(line) <= update]
+            text = self.path.read_text(encoding="utf-8", errors="replace")
+            lines = [line for line in text.splitlines() if _update_of(line) <= update]
             with atomic_write(self.path) as out:
                 out.writelines(line + "\n" for line in lines)
         progress = logging.getLogger(FAIRSEQ_LOGGER)
@@ -69,5 +70,5 @@ def parse_stats(message: str, phase: str) -> dict[str, float]:
 def _update_of(line: str) -> int:
     try:
         return int(json.loads(line)["update"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return 2**63  # a line cut off by a crash goes as well

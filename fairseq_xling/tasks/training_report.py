@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import time
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
 
 from fairseq_xling.data.blocks import SentenceBlocks, StreamBlocks
 from fairseq_xling.data.masked_lm_dataset import ScheduledBatches
@@ -19,6 +25,46 @@ def count_parameters(model: XlingModel) -> str:
     shared = total - sum(per_language.values())
     languages = ", ".join(f"{language} {count:,}" for language, count in per_language.items())
     return f"parameters: {total:,} in all; shared {shared:,}; of one language alone: {languages}"
+
+
+def describe_disk(checkpoints: Any, model: nn.Module, save_dir: str | os.PathLike[str]) -> str:
+    """One line: what the checkpoints will take at most, and whether the disk has it.
+
+    Parameters
+    ----------
+    checkpoints : CheckpointConfig
+        fairseq's options of checkpoints.
+    model : nn.Module
+        Weights in float32, and for those that are trained Adam's two moments.
+    save_dir : path-like
+    """
+    size = sum(4 * p.numel() * (3 if p.requires_grad else 1) for p in model.parameters())
+    kept, without_bound = 4, []  # last, the one before, best, and one that is being written
+    for option, every, keep in (
+        ("--keep-interval-updates", checkpoints.save_interval_updates > 0, checkpoints.keep_interval_updates),
+        ("--keep-last-epochs", not checkpoints.no_epoch_checkpoints, checkpoints.keep_last_epochs),
+    ):
+        if every and keep < 0:
+            without_bound.append(option)
+        kept += max(keep, 0) if every else 0
+    kept += max(checkpoints.keep_best_checkpoints, 0)
+    folder = next(path for path in (Path(save_dir).absolute(), *Path(save_dir).absolute().parents) if path.exists())
+    free = shutil.disk_usage(folder).free
+    line = f"checkpoints: about {_bytes(size)} each, at most {kept} at a time: {_bytes(kept * size)}"
+    if without_bound:
+        line = (
+            f"checkpoints: about {_bytes(size)} each, and more and more of them: {', '.join(without_bound)} bounds them"
+        )
+    scarce = "; THAT IS NOT ENOUGH" if free < kept * size else ""
+    return f"{line}; free in {folder}: {_bytes(free)}{scarce}"
+
+
+def _bytes(number: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit == "bytes" or number >= 10 else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
 
 
 def describe_epoch(data: ScheduledBatches, tokens_per_sample: int, workers: int, update_freq: int) -> list[str]:

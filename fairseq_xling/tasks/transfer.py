@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from fairseq.data import iterators
-from fairseq.dataclass import FairseqDataclass
+from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.tasks import FairseqTask
 from omegaconf import II, MISSING, open_dict
 from torch import Tensor
@@ -22,7 +22,7 @@ from fairseq_xling.data.vocabulary import Segmenter, Vocabularies
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.models.encoder import VocabularyInfo
 from fairseq_xling.models.transfer import Description, Pretrained, read_pretrained
-from fairseq_xling.tasks import preemption
+from fairseq_xling.tasks import bad_loss, preemption
 from fairseq_xling.tasks.metrics_log import MetricsLog
 
 logger = logging.getLogger(__name__)
@@ -50,6 +50,9 @@ class XlingTransferTaskConfig(FairseqDataclass):
     bf16_autocast: bool = field(
         default=False, metadata={"help": "compute in bfloat16 with float32 weights, on CPU or GPU"}
     )
+    on_bad_loss: ChoiceEnum(bad_loss.CHOICES) = field(  # type: ignore[valid-type]
+        default="stop", metadata={"help": bad_loss.HELP}
+    )
     seed: int = II("common.seed")
     train_subset: str = II("dataset.train_subset")
     save_dir: str = II("checkpoint.save_dir")
@@ -69,6 +72,7 @@ class TransferTask(FairseqTask):
 
     def __init__(self, cfg: XlingTransferTaskConfig):
         super().__init__(cfg)
+        self.bad_losses = bad_loss.Watch()
         self.description: Description | None = None
         self._given = parse_given(cfg.files)
         self._weights: dict[str, Tensor] | None = None
@@ -80,6 +84,7 @@ class TransferTask(FairseqTask):
         """Check the options; data is read when the model is built."""
         show_input_errors_in_one_line()
         preemption.install()
+        bad_loss.install()
         if not cfg.vocabulary:
             raise InputError("--vocabulary is missing: the data-bin that the model was pretrained on")
         return cls(cfg)
@@ -208,7 +213,9 @@ class TransferTask(FairseqTask):
             self._metrics_log = MetricsLog(Path(self.cfg.save_dir) / "metrics.jsonl")
             self._metrics_log.start(update_num)
         with self._autocast(sample):
-            return super().train_step(sample, model, criterion, optimizer, update_num, **kwargs)
+            loss, size, log = super().train_step(sample, model, criterion, optimizer, update_num, **kwargs)
+        self.bad_losses.note(sample, model, loss, size)
+        return loss, size, log
 
     def valid_step(self, sample: Mapping, model: Any, criterion: Any, **kwargs: Any):
         """fairseq's step, in bfloat16 where asked for."""

@@ -72,3 +72,8 @@ def test_output_is_whole_or_absent(tmp_path: Path, name: str) -> None:
         write("other", fail=True)
     write("ä\nb\n")
     assert (tmp_path / name).read_bytes() == first, "the same text gives the same bytes"
+
+
+def test_a_carriage_return_within_a_line_is_a_space(tmp_path):
+    (tmp_path / "x").write_bytes(b"a\rb\tc\r\nd\r\r\n")
+    assert list(numbered_lines(tmp_path / "x")) == [(1, "a b\tc"), (2, "d")]

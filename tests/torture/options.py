@@ -1,0 +1,207 @@
+"""Odd values for every option of every command: an answer in one line, or the work done; never a traceback."""
+
+from __future__ import annotations
+
+import argparse
+import runpy
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from functools import partial
+from pathlib import Path
+from random import Random
+
+from tests.torture.children import limit_memory
+from tests.torture.kills import kill, start, wait
+from tests.torture.work import command, fairseq_train, import_everything
+from tests.torture.world import ROOT, build
+
+VALUES = (
+    "nan", "inf", "-inf", "-1", "0", "-0", "1e30", "99999999999999999999", "9" * 5000, "", " ", "x", "ä ö", "../x",
+    "\u202eא", "e\u0301" * 50, "1.5", "a=b", "=", "a=", ",", "-", "en", "en-fr", "1-0", "%s", "\x1b[2J", "٣", "²",
+    "/dev/null", "/proc/self/mem", "a" * 5000, "${oc.env:HOME}", "None", "[1]",
+)  # fmt: skip
+SECONDS = 10
+"""Then a command counts as at work: a huge number is a large order, and a pipe or device may never end."""
+MEMORY = 2 << 30
+
+
+def commands(folder: Path) -> dict[str, list[str]]:
+    """A short whole call of each command."""
+    model, text, files = f"{folder}/save/checkpoint_last.pt", f"{folder}/text", f"{folder}/files"
+    sides = ["--source", f"en={model}", "--target", f"fr={model}", "--data", f"{folder}/union"]
+    table, out = f"{files}/table.tsv", f"{folder}/out"
+    calls = {
+        "preprocess/build_databin.py": [
+            out,
+            "--text",
+            f"en={text}/en",
+            "--bpe-size",
+            "45",
+            "--shrink",
+            "--workers",
+            "1",
+        ],
+        "preprocess/binarise.py": [f"{text}/en.train.txt", f"{out}/x", "--like", f"{folder}/union", "--lang", "en"],
+        "preprocess/code_switch.py": [f"{text}/en.train.txt", f"{out}/x", "--dictionary", f"{files}/weighted.tsv"],
+        "preprocess/condition.py": ["default", "en-fr", "--scale", "lab", "--text", str(folder), "--out", out],
+        "preprocess/convert_ner.py": [f"{files}/conll.txt", f"{out}/x"],
+        "preprocess/extract_wiki.py": [f"{files}/wiki.xml", f"{out}/x", "--lang", "en", "--workers", "1"],
+        "preprocess/lay_out_tasks.py": [f"{files}/raw", out],
+        "preprocess/make_dictionary.py": [f"{out}/x", "--files", f"{files}/pairs.txt"],
+        "preprocess/sample_web.py": [f"{text}/en.train.txt", f"{out}/x", "--lang", "en", "--sentences", "9"],
+        "preprocess/shuffle_split.py": [f"{text}/en.train.txt", f"{out}/x", "--valid", "3", "--test", "3"],
+        "preprocess/tokenise.py": [f"{text}/en.train.txt", f"{out}/x", "--lang", "en", "--workers", "1"],
+        "eval/extract.py": [f"en={model}", f"{text}/en.valid.txt", out, "--words", "--data", f"{folder}/union"],
+        "eval/sentence_retrieval.py": [table, *sides],
+        "eval/cka.py": [table, *sides],
+        "eval/paraphrase.py": [table, *sides],
+        "eval/word_translation.py": [f"{files}/pairs.txt", *sides],
+        "eval/table1.py": [f"{files}/results.jsonl", "--scale", "lab", "--out", out],
+    }
+    return {name: arguments for name, arguments in calls.items() if (ROOT / name).is_file()}
+
+
+def options_of(path: str) -> list[str]:
+    """The options of a command that take a value."""
+    seen: list[argparse.Action] = []
+
+    class Stop(BaseException):
+        pass
+
+    def parse_args(self: argparse.ArgumentParser, *_: object) -> None:
+        seen.extend(self._actions)
+        raise Stop
+
+    original = argparse.ArgumentParser.parse_args
+    argparse.ArgumentParser.parse_args = parse_args  # type: ignore[assignment,method-assign]
+    try:
+        runpy.run_path(str(ROOT / path), run_name="__main__")
+    except Stop:
+        pass
+    finally:
+        argparse.ArgumentParser.parse_args = original  # type: ignore[method-assign]
+    return [action.option_strings[-1] for action in seen if action.option_strings and action.nargs != 0]
+
+
+def training_options() -> list[str]:
+    """The project's own options of fairseq-train."""
+    from fairseq_xling.models.masked_lm import XlingLabConfig
+    from fairseq_xling.tasks.masked_lm import XlingMaskedLMConfig
+
+    names = [entry.name for kind in (XlingLabConfig, XlingMaskedLMConfig) for entry in fields(kind)]
+    inherited = ("_name", "data", "seed", "max_update", "save_dir", "train_subset", "update_freq", "world_size", "rank")
+    return [f"--{name.replace('_', '-')}" for name in names if name not in inherited]
+
+
+@dataclass
+class Tally:
+    """What became of the calls of one command."""
+
+    calls: int = 0
+    done: int = 0
+    refused: int = 0
+    at_work: int = 0
+    findings: list[str] = field(default_factory=list)
+
+
+def call(work: Callable[[], None], folder: Path, what: str, tally: Tally) -> None:
+    """One call in a child, and its answer."""
+    log = folder / "call.log"
+    log.unlink(missing_ok=True)
+
+    def limited() -> None:
+        limit_memory(MEMORY)
+        work()
+
+    child = start(limited, folder, log)
+    status = wait(child, SECONDS)
+    tally.calls += 1
+    if status is None:
+        kill(child)
+        tally.at_work += 1
+        return
+    text = log.read_text(errors="replace") if log.exists() else ""
+    lines = [line for line in text.splitlines() if line.strip()]
+    if "UNEXPECTED" in text or "Traceback" in text or status < 0:
+        wrong = next((line for line in lines if "UNEXPECTED" in line), f"status {status}")
+        tally.findings.append(f"{what[:150]}: {wrong[:250]}")
+    elif status == 0:
+        tally.done += 1
+    elif lines:
+        tally.refused += 1
+    else:
+        tally.findings.append(f"{what[:150]}: status {status} without a word")
+
+
+def odd_values(
+    calls: int, seed: int, minutes: float, only: tuple[str, ...] = (), made: Path | None = None
+) -> dict[str, Tally]:
+    """So many drawn pairs of option and value for each command, in turn, within the time."""
+    from tests.tasks import pretraining
+
+    end = time.monotonic() + 60 * minutes
+    folder = Path(tempfile.mkdtemp(prefix="xling-options-"))
+    found: dict[str, Tally] = {}
+    try:
+        import_everything()
+        world = folder / "world"
+        shutil.copytree(made, world) if made else build(world)
+        (world / "text" / "wiki").mkdir()
+        for path in (world / "text").glob("*.txt"):
+            shutil.copyfile(path, world / "text" / "wiki" / path.name)
+        table = commands(world)
+        options = {name: options_of(name) for name in table} | {"fairseq-train": training_options()}
+        training = pretraining.arguments(world / "union", world / "out", "--max-update", "2")
+        chosen = [name for name in options if options[name] and (not only or name in only)]
+        for number in range(calls):
+            for name in chosen:
+                if time.monotonic() > end:
+                    return found
+                rng = Random(f"{name} {seed} {number}")
+                option, value = rng.choice(options[name]), rng.choice(VALUES)
+                extra = [f"{option}={value}"] if rng.random() < 0.7 else [option, value]
+                if name == "fairseq-train":
+                    work = partial(fairseq_train, [*training, *extra])
+                else:
+                    work = partial(command, name, *table[name], *extra)
+                tally = found.setdefault(name, Tally())
+                before = len(tally.findings)
+                call(work, world, f"{name} {' '.join(extra)}", tally)
+                print(*tally.findings[before:], sep="\n", end="", file=sys.stderr, flush=True)
+                shutil.rmtree(world / "out", ignore_errors=True)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return found
+
+
+def table(found: dict[str, Tally]) -> str:
+    """A line a command, and the findings below."""
+    rows = [f"{'command':<32}{'calls':>7}{'done':>7}{'refused':>9}{'at work':>9}{'findings':>10}"]
+    for name, tally in found.items():
+        rows.append(
+            f"{name:<32}{tally.calls:>7}{tally.done:>7}{tally.refused:>9}{tally.at_work:>9}{len(tally.findings):>10}"
+        )
+    rows.append(f"{'all':<32}{sum(tally.calls for tally in found.values()):>7}")
+    rows += [f"  {line}" for tally in found.values() for line in tally.findings]
+    return "\n".join(rows)
+
+
+def main() -> None:
+    """Try and report; exit status 1 if there are findings."""
+    parser = argparse.ArgumentParser(prog="python -m tests.torture.options", description=__doc__)
+    parser.add_argument("--calls", type=int, default=20, help="of each command (%(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="(%(default)s)")
+    parser.add_argument("--minutes", type=float, default=3, help="bound on the time (%(default)s)")
+    parser.add_argument("--only", nargs="+", default=[])
+    args = parser.parse_args()
+    found = odd_values(args.calls, args.seed, args.minutes, tuple(args.only))
+    print(table(found))
+    sys.exit(any(tally.findings for tally in found.values()))
+
+
+if __name__ == "__main__":
+    main()
