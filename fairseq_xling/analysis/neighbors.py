@@ -25,6 +25,8 @@ from fairseq_xling.analysis.arrays import as_pair, unit_rows
 from fairseq_xling.analysis.running_topk import RunningTopK
 
 _TILE = 2048
+# Pairs looked at together; bounds memory.
+_PAIRS = 1 << 17
 
 
 class Neighbors(NamedTuple):
@@ -203,13 +205,14 @@ def _best_candidates(near_x: RunningTopK, near_y: RunningTopK, radius_y: Tensor,
     best = RunningTopK(len(near_x.values), n_best, near_x.values.device)
     values, order = (2 * near_x.values - radius_y[near_x.indices]).topk(n_best, dim=1)
     best.merge(slice(None), values, near_x.indices.gather(1, order))
-    column = torch.arange(len(radius_y), device=radius_y.device)[:, None].expand_as(near_y.indices)
+    column = torch.arange(len(radius_y), device=radius_y.device)[:, None].expand_as(near_y.indices).reshape(-1)
     rows = near_y.indices
     (missing,) = torch.nonzero((near_y.values <= near_x.values[rows, -1]).view(-1), as_tuple=True)
-    rows, column, cosine = rows.view(-1)[missing], column.reshape(-1)[missing], near_y.values.view(-1)[missing]
-    # equal cosines: the row may hold the pair after all
-    new = (near_x.indices[rows] != column[:, None]).all(dim=1)
-    best.add(rows[new], column[new], (2 * cosine - radius_y[column])[new])
+    for some in missing.split(_PAIRS):
+        row, partner, cosine = rows.view(-1)[some], column[some], near_y.values.view(-1)[some]
+        # equal cosines: the row may hold the pair after all
+        new = (near_x.indices[row] != partner[:, None]).all(dim=1)
+        best.add(row[new], partner[new], (2 * cosine - radius_y[partner])[new])
     return best
 
 

@@ -16,6 +16,7 @@ from fairseq_xling.analysis.running_topk import RunningTopK
 def tile(request, monkeypatch):
     """Tiles that the short pieces of a row divide, that they do not, and one that holds everything."""
     monkeypatch.setattr(neighbors, "_TILE", request.param)
+    monkeypatch.setattr(neighbors, "_PAIRS", 3 * request.param)
     return request.param
 
 
