@@ -71,7 +71,10 @@ def _log_loss(suffix: str, losses: list[Any], counts: list[Any]) -> None:
     count = int(sum(counts))
     if count == 0:
         return
-    nats = sum(losses) / count
+    total = sum(losses)
+    if isinstance(total, Tensor) and total.device.type == "cpu":
+        total = total.item()  # meters of numbers cost less; on a GPU this would wait for it
+    nats = total / count
     metrics.log_scalar(f"loss{suffix}", nats / math.log(2), count, round=3, priority=100 if not suffix else 110)
     metrics.log_scalar(f"nats{suffix}", nats, count, round=3, priority=101 if not suffix else 111)
     metrics.log_derived(f"ppl{suffix}", lambda meters: utils.get_perplexity(meters[f"loss{suffix}"].avg), priority=120)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fairseq_xling.formats.errors import InputError
+from fairseq_xling.models.dropout import Dropout
 from fairseq_xling.models.language_modules import LanguageModules, start_equal
 from fairseq_xling.models.layers import LAYER_NORM_EPS, TransformerLayer, scale_residual_outputs
 from fairseq_xling.sharing import Sharing
@@ -134,7 +135,7 @@ class XlingEncoder(nn.Module):
             for number in range(1, shape.layers + 1)
         )
         self.final_norm = nn.LayerNorm(shape.dim, eps=LAYER_NORM_EPS) if shape.norm_before else None
-        self.dropout = nn.Dropout(shape.dropout)
+        self.dropout = Dropout(shape.dropout)
         self._initialise()
 
     def _layer(self) -> TransformerLayer:

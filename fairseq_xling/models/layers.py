@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fairseq_xling.models.dropout import Dropout, dropout
+
 LAYER_NORM_EPS = 1e-12
 """XLM's value."""
 
@@ -41,10 +43,27 @@ class SelfAttention(nn.Module):
         """
         batch, length, dim = x.shape
         queries, keys, values = self.qkv(x).view(batch, length, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(
-            queries, keys, values, attn_mask=attend, dropout_p=self.dropout if self.training else 0.0
-        )
+        probability = self.dropout if self.training else 0.0
+        if probability and x.device.type == "cpu":  # no fast kernel there drops weights
+            mixed = _attention(queries, keys, values, attend, probability)
+        else:
+            mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=attend, dropout_p=probability)
         return self.out(mixed.transpose(1, 2).reshape(batch, length, dim))
+
+
+def _attention(queries: Tensor, keys: Tensor, values: Tensor, attend: Tensor | None, probability: float) -> Tensor:
+    """As `F.scaled_dot_product_attention`, on (batch, heads, length, width)."""
+    batch, heads, length, width = queries.shape
+    products = torch.baddbmm(
+        queries.new_empty(1, 1, 1),
+        queries.reshape(-1, length, width),
+        keys.reshape(-1, length, width).transpose(1, 2),
+        beta=0,
+        alpha=width**-0.5,
+    ).view(batch, heads, length, length)
+    if attend is not None:
+        products = products.masked_fill(~attend, -torch.inf)
+    return dropout(products.softmax(-1), probability) @ values
 
 
 class FeedForward(nn.Module):
@@ -80,7 +99,7 @@ class TransformerLayer(nn.Module):
         self.attention_norm = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
         self.feed_forward = FeedForward(dim, hidden)
         self.feed_forward_norm = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, attend: Tensor | None = None) -> Tensor:
         """(batch, length, dim) to the same shape; `attend` as in `SelfAttention`."""

@@ -163,10 +163,18 @@ class XlingModel(BaseFairseqModel):
         -------
         (n, vocabulary), or (batch, length, vocabulary)
         """
+        embeddings = self.encoder.embeddings(lang).tokens
+        # The head's gradient covers the whole vocabulary; autograd adds the rows of the input's tokens to it in place,
+        # where two dense gradients would cost a CPU three more passes over the largest matrix of the model.
+        embeddings.sparse = src_tokens.device.type == "cpu"
         hidden = self.encoder(src_tokens, lang, padding_mask)[-1]
         if masked is not None:
             hidden = hidden.reshape(-1, hidden.shape[-1]).index_select(0, masked)
-        return F.linear(hidden, self.encoder.embeddings(lang).tokens.weight, self.head(lang).bias)
+        return F.linear(hidden, embeddings.weight, self.head(lang).bias)
+
+    def train(self, mode: bool = True) -> "XlingModel":
+        """As ever, but without a walk through all modules where nothing changes: fairseq asks for it every update."""
+        return super().train(mode) if mode != self.training else self
 
     def max_positions(self) -> int:
         """Longest block in tokens."""

@@ -1,6 +1,7 @@
 """AdamW in one fused kernel for all parameters, on CPU and GPU."""
 
 import ast
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +31,10 @@ class XlingAdam(FairseqOptimizer):
 
     fairseq's own loops over parameters in Python, and needs apex to be fused on a GPU.
 
+    Between backward and step fairseq's trainer multiplies all gradients by one factor, takes their norm and multiplies
+    them again to clip them: five passes over memory. Here the factors are only noted, and the kernel applies them while
+    it reads the gradients; the attribute `grad` of a parameter is scaled after `step`, not before.
+
     Parameters
     ----------
     cfg : XlingAdamConfig
@@ -39,6 +44,50 @@ class XlingAdam(FairseqOptimizer):
     def __init__(self, cfg: XlingAdamConfig, params: Any):
         super().__init__(cfg)
         self._optimizer = torch.optim.AdamW(params, fused=True, **self.optimizer_config)
+        self._factor: float | torch.Tensor = 1.0
+
+    def zero_grad(self) -> None:
+        """Drop all gradients."""
+        self._factor = 1.0
+        for parameter in self.params:
+            parameter.grad = None
+
+    def multiply_grads(self, c: float | torch.Tensor) -> None:
+        """Multiply all gradients by `c`, when `step` reads them."""
+        self._factor = self._factor * c
+
+    def clip_grad_norm(
+        self, max_norm: float, aggregate_norm_fn: Callable[[torch.Tensor], torch.Tensor] | None = None
+    ) -> torch.Tensor:
+        """Norm of all gradients as they are at the next `step`; clips them to `max_norm` (0: not) there.
+
+        `aggregate_norm_fn` makes one norm of those of several processes.
+        """
+        grads = [parameter.grad for parameter in self.params if parameter.grad is not None]
+        if not grads:
+            return torch.zeros(())
+        norm = torch.nn.utils.get_total_norm(grads) * self._factor
+        if aggregate_norm_fn is not None:
+            norm = aggregate_norm_fn(norm)
+        if max_norm > 0:
+            self._factor = self._factor * (max_norm / (norm + 1e-6)).clamp(max=1)
+        return norm
+
+    def step(
+        self, closure: Callable[[], Any] | None = None, scale: float = 1.0, groups: list[dict] | None = None
+    ) -> None:
+        """One update; gradients are divided by `scale`."""
+        factor = self._factor / scale
+        self._factor = 1.0
+        first = next((parameter for parameter in self.params if parameter.grad is not None), None)
+        if first is None:
+            return
+        # the kernel divides by this, as torch's GradScaler asks of it
+        divisor = None
+        if not isinstance(factor, float) or factor != 1:
+            divisor = torch.as_tensor(1 / factor, dtype=torch.float32, device=first.device)
+        self._optimizer.grad_scale = divisor  # type: ignore[attr-defined]
+        self._optimizer.step(closure)
 
     @property
     def optimizer_config(self) -> dict[str, Any]:

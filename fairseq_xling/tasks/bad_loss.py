@@ -44,7 +44,9 @@ class Watch:
         """Remember a batch after its backward pass; an exploded loss makes the gradient NaN, for all workers."""
         nats = loss.detach().float() / max(size, 1)
         self.batches.append((describe(sample), nats))
-        gradient = next((p.grad for p in model.parameters() if p.grad is not None), None)
+        gradients = (p.grad for p in model.parameters() if p.grad is not None)
+        first = next(gradients, None)
+        gradient = next((each for each in gradients if each.dim() == 1), first)  # a small one, not the embeddings'
         if gradient is not None:  # times 1 changes no bit; no wait for the device
             gradient.mul_(torch.where(nats <= MOST_NATS, 1.0, float("nan")).to(gradient))
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from fairseq.data import iterators
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
+from fairseq.optim.amp_optimizer import AMPOptimizer
 from fairseq.tasks import FairseqTask, register_task
 from omegaconf import II, MISSING
 
@@ -19,10 +20,12 @@ from fairseq_xling.data.masking import ALWAYS_MASKED, MaskingRule
 from fairseq_xling.data.schedule import sampling_probabilities
 from fairseq_xling.data.vocabulary import Vocabularies
 from fairseq_xling.formats.errors import InputError
-from fairseq_xling.models.encoder import VocabularyInfo
+from fairseq_xling.models.encoder import Shape, VocabularyInfo
 from fairseq_xling.sharing import Sharing
-from fairseq_xling.tasks import bad_loss, preemption
+from fairseq_xling.tasks import bad_loss, preemption, seeding
+from fairseq_xling.tasks.allocator import keep_freed_memory
 from fairseq_xling.tasks.metrics_log import MetricsLog
+from fairseq_xling.tasks.throughput import TimedBatches, Utilisation, measure_matrix_rate
 from fairseq_xling.tasks.training_report import Pace, count_parameters, describe_epoch
 
 logger = logging.getLogger(__name__)
@@ -72,6 +75,13 @@ class XlingMaskedLMConfig(FairseqDataclass):
     on_bad_loss: ChoiceEnum(bad_loss.CHOICES) = field(  # type: ignore[valid-type]
         default="stop", metadata={"help": bad_loss.HELP}
     )
+    matrix_rate: float = field(
+        default=0.0,
+        metadata={
+            "help": "TFLOP/s of one device, of which `mfu` in the log is a share (default: what dense products in the "
+            "type that is computed in reach here, measured at the start)"
+        },
+    )
     seed: int = II("common.seed")
     max_update: int = II("optimization.max_update")
     save_dir: str = II("checkpoint.save_dir")
@@ -103,6 +113,9 @@ class XlingMaskedLMTask(FairseqTask):
         self._pace = Pace(cfg.max_update)
         self._metrics_log: MetricsLog | None = None
         self._logs_metrics = False
+        self._shape: Shape | None = None
+        self._batches: TimedBatches | None = None
+        self._utilisation: Utilisation | None = None
 
     @classmethod
     def setup_task(cls, cfg: XlingMaskedLMConfig, **kwargs: Any) -> "XlingMaskedLMTask":
@@ -110,6 +123,7 @@ class XlingMaskedLMTask(FairseqTask):
         show_input_errors_in_one_line()
         preemption.install()
         bad_loss.install()
+        seeding.install()
         languages = [language.strip() for language in cfg.langs.split(",")] if cfg.langs else None
         vocabularies = Vocabularies.load(cfg.data, languages)
         for language in vocabularies.languages:
@@ -142,6 +156,7 @@ class XlingMaskedLMTask(FairseqTask):
             )
         logger.info(f"language-specific parts: {self.sharing or 'none'}")
         logger.info(count_parameters(model))
+        self._shape = model.encoder.shape
         return model
 
     def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, **kwargs: Any) -> None:
@@ -195,22 +210,26 @@ class XlingMaskedLMTask(FairseqTask):
         """fairseq's iterator over whole batches: sharding, buffering and resuming are its own."""
         epoch = kwargs.get("epoch", 1)
         dataset.lay_out(self._batch_size(kwargs.get("max_sentences"), kwargs.get("max_tokens")))
-        workers = kwargs.get("num_shards", 1)
+        workers, loaders = kwargs.get("num_shards", 1), kwargs.get("num_workers", 0)
         if isinstance(dataset, ScheduledBatches) and self._metrics_log is None:
             self._announce(dataset, workers)
-        return iterators.EpochBatchIterator(
+        iterator = TimedBatches(
             dataset=dataset,
             collate_fn=dataset.collater,
             batch_sampler=dataset.batches(epoch),
             seed=kwargs.get("seed", 1),
             num_shards=workers,
             shard_id=kwargs.get("shard_id", 0),
-            num_workers=kwargs.get("num_workers", 0),
+            num_workers=loaders,
             epoch=epoch,
-            buffer_size=kwargs.get("data_buffer_size", 0),
+            # without loaders the buffer is filled by a thread, which on a CPU only takes turns with training
+            buffer_size=kwargs.get("data_buffer_size", 0) if loaders or torch.cuda.is_available() else 0,
             disable_shuffling=True,  # the schedule is random already
             persistent_workers=False,
         )
+        if isinstance(dataset, ScheduledBatches):
+            self._batches = iterator
+        return iterator
 
     def _batch_size(self, max_sentences: int | None, max_tokens: int | None) -> int:
         by_tokens = max_tokens // self.cfg.tokens_per_sample if max_tokens else None
@@ -225,11 +244,32 @@ class XlingMaskedLMTask(FairseqTask):
             logger.info(line)
         self._metrics_log = MetricsLog(Path(self.cfg.save_dir) / "metrics.jsonl")
 
+    def begin_epoch(self, epoch: int, model: Any) -> None:
+        """Before the first epoch of training: see to the allocator, and find out what the device can do."""
+        if self._utilisation is not None or self._shape is None:
+            return
+        device = next(model.parameters()).device
+        if device.type == "cpu":
+            keep_freed_memory()
+        dtype = torch.bfloat16 if self.cfg.bf16_autocast else torch.float32
+        rate = self.cfg.matrix_rate * 1e12 or measure_matrix_rate(device, dtype)
+        sizes = {language: len(self.vocabularies.dictionary(language)) for language in self.languages}
+        self._utilisation = Utilisation(self._shape, sizes, rate, self.cfg.world_size)
+        how = "as given" if self.cfg.matrix_rate else f"measured, {str(dtype).removeprefix('torch.')}"
+        logger.info(f"dense matrix products: {rate / 1e12:.3f} TFLOP/s ({how}); mfu in the log is a share of it")
+
     def train_step(self, sample: Mapping, model: Any, criterion: Any, optimizer: Any, update_num: int, **kwargs: Any):
         """fairseq's step, in bfloat16 where asked for; states the expected duration once the speed is known."""
         self._note_update(update_num)
-        with self._autocast(sample):
+        if isinstance(optimizer, AMPOptimizer):
             loss, size, log = super().train_step(sample, model, criterion, optimizer, update_num, **kwargs)
+        else:  # the same without what is of no use here and costs a small model more than its products
+            model.train()
+            with self._autocast(sample):
+                loss, size, log = criterion(model, sample)
+            if kwargs.get("ignore_grad"):
+                loss *= 0
+            optimizer.backward(loss)
         self.bad_losses.note(sample, model, loss, size)
         return loss, size, log
 
@@ -240,6 +280,12 @@ class XlingMaskedLMTask(FairseqTask):
         if self._metrics_log is not None and not self._logs_metrics and self.cfg.rank == 0:
             self._logs_metrics = True
             self._metrics_log.start(update)
+
+    def reduce_metrics(self, logging_outputs: list[dict[str, Any]], criterion: Any) -> None:
+        """fairseq's numbers and the criterion's; in training also how well the device is used."""
+        super().reduce_metrics(logging_outputs, criterion)
+        if criterion.training and self._utilisation is not None and self._batches is not None:
+            self._utilisation.log(logging_outputs, self._batches)
 
     def valid_step(self, sample: Mapping, model: Any, criterion: Any, **kwargs: Any):
         """fairseq's step, in bfloat16 where asked for."""

@@ -1,0 +1,125 @@
+"""How well a training run uses its device: model FLOPs utilisation and the share of time spent waiting for data."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from fairseq.data.iterators import CountingIterator, EpochBatchIterator
+from fairseq.logging import metrics
+
+from fairseq_xling.models.encoder import Shape
+
+
+def step_flops(shape: Shape, tokens: int, length: float, predicted: Mapping[int, int]) -> float:
+    """Floating-point operations of a training step: products only, forward once, backward twice.
+
+    Parameters
+    ----------
+    shape : Shape
+    tokens : int
+        Of the batch, without padding.
+    length : float
+        Mean tokens of a block.
+    predicted : mapping from int to int
+        Predicted tokens by size of the vocabulary.
+    """
+    layer = 4 * shape.dim**2 + 2 * shape.dim * shape.hidden + 2 * length * shape.dim
+    head = shape.dim * sum(size * count for size, count in predicted.items())
+    return 6.0 * (shape.layers * layer * tokens + head)
+
+
+def measure_matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """FLOP/s of dense square products, the best of a few tries: what the device can do at most, in practice.
+
+    Takes about a tenth of a second, uses no random numbers, and leaves nothing behind.
+    """
+    on_gpu = device.type == "cuda"
+    size, tries, products = (8192, 3, 10) if on_gpu else (1024, 4, 1)
+    left = torch.linspace(-1, 1, size * size, device=device).view(size, size).to(dtype)
+    best = float("inf")
+    with torch.no_grad():
+        for _ in range(tries + 1):  # the first warms up
+            begin = _now(on_gpu)
+            for _ in range(products):
+                left @ left
+            best = min(best, _now(on_gpu) - begin)
+    return 2 * size**3 * products / best
+
+
+def _now(on_gpu: bool) -> float:
+    if on_gpu:
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+class TimedBatches(EpochBatchIterator):
+    """fairseq's iterator that sums up how long training waits for its batches.
+
+    Attributes
+    ----------
+    waited : float
+        Seconds since it was last set to 0.
+    """
+
+    waited = 0.0
+
+    def _get_iterator_for_epoch(self, *args: Any, **kwargs: Any) -> CountingIterator | None:
+        counted = super()._get_iterator_for_epoch(*args, **kwargs)
+        if counted is not None:
+            counted._itr = _Timed(counted._itr, self)
+        return counted
+
+
+class _Timed:
+    """An iterator that notes how long each item took."""
+
+    def __init__(self, items: Iterator[Any], owner: TimedBatches):
+        self._items, self._owner = items, owner
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        begin = time.perf_counter()
+        item = next(self._items)
+        self._owner.waited += time.perf_counter() - begin
+        return item
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._items, name)
+
+
+class Utilisation:
+    """Logs `mfu` and `data_wait` beside fairseq's `wps` (tokens per second).
+
+    Parameters
+    ----------
+    shape : Shape
+    vocabulary_sizes : mapping from language to int
+    rate : float
+        FLOP/s of one device.
+    devices : int
+        Devices that work together.
+    """
+
+    def __init__(self, shape: Shape, vocabulary_sizes: Mapping[str, int], rate: float, devices: int):
+        self.shape, self.vocabulary_sizes = shape, vocabulary_sizes
+        self._peak = rate * devices
+
+    def log(self, logging_outputs: Sequence[Mapping[str, Any]], batches: TimedBatches) -> None:
+        """Note one update; the values in the log are means over its interval."""
+        tokens = sum(int(log["ntokens"]) for log in logging_outputs)
+        blocks = sum(int(log["nsentences"]) for log in logging_outputs)
+        predicted: dict[int, int] = {}
+        for language, size in self.vocabulary_sizes.items():
+            count = sum(int(log[f"predicted_{language}"]) for log in logging_outputs)
+            predicted[size] = predicted.get(size, 0) + count
+        flops = step_flops(self.shape, tokens, tokens / max(blocks, 1), predicted)
+        waited, batches.waited = batches.waited, 0.0
+        metrics.log_speed("_flops", flops)
+        metrics.log_speed("_waited", waited)
+        metrics.log_derived("mfu", lambda meters: round(meters["_flops"].avg / self._peak, 4), priority=91)
+        metrics.log_derived("data_wait", lambda meters: round(meters["_waited"].avg, 4), priority=92)
