@@ -10,6 +10,7 @@ models listed here, and its configuration may only hold plain values. Importing 
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import pickle
 from collections.abc import Mapping
@@ -68,9 +69,9 @@ def read_state(path: str | PathLike[str]) -> dict[str, Any]:
         raise InputError("no such checkpoint", path) from None
     except pickle.UnpicklingError as error:
         raise InputError(f"not a plain checkpoint, refused: {_first_reason(error)}", path) from None
-    except OSError:
-        raise
     except Exception as error:  # torch's unpickler meets broken bytes with whatever error comes first
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # those: a seek to nowhere
+            raise
         reason = str(error).partition("\n")[0][:120] or type(error).__name__
         raise InputError(f"truncated or not a checkpoint ({reason})", path) from None
     _check_state(state, path)

@@ -61,7 +61,7 @@ def extract(
     header: list[bytes] = []
     batches = _batches(dump, header, progress)
     first = next(batches, None)
-    if first is None:
+    if first is None or not header:
         raise InputError("no <page> in it; expected a MediaWiki XML dump", dump)
     names = {name.lower() for _, name in _NAMESPACE.findall(header[0].decode("utf-8", "replace"))}
 

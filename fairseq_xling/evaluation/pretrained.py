@@ -57,6 +57,8 @@ class Pretrained:
 
     def random_twin(self, seed: int) -> Pretrained:
         """The same architecture with fresh weights: what an untrained encoder gives (paper, Figure 7)."""
+        if not 0 <= seed < 2**63:
+            raise InputError(f"seed {str(seed)[:20]} of random weights: expected a number from 0 to 2^63 - 1")
         encoder, generator_state = self.model.encoder, torch.get_rng_state()
         torch.manual_seed(seed)
         fresh = type(encoder)(encoder.shape, encoder.sharing, encoder.vocabularies)

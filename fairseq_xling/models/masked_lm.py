@@ -1,5 +1,6 @@
 """The masked language model and its sizes, registered as fairseq architectures."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -93,6 +94,11 @@ def encoder_shape(cfg: XlingBaseConfig) -> Shape:
     for option, value in sizes.items():
         if value < 1:
             raise InputError(f"{option} {value}: expected at least 1")
+    for option, share in (("--dropout", cfg.dropout), ("--attention-dropout", cfg.attention_dropout)):
+        if not 0 <= share <= 1:
+            raise InputError(f"{option} {share}: expected a probability between 0 and 1")
+    if not 0 <= cfg.init_std < math.inf:
+        raise InputError(f"--init-std {cfg.init_std}: expected a number of at least 0")
     if cfg.encoder_embed_dim % cfg.encoder_attention_heads:
         raise InputError(f"width {cfg.encoder_embed_dim} is not a multiple of {cfg.encoder_attention_heads} heads")
     return Shape(

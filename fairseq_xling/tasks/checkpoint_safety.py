@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import os
 import shutil
 import zipfile
@@ -19,6 +20,7 @@ import torch
 from fairseq import checkpoint_utils
 from fairseq.distributed import utils as distributed_utils
 from fairseq.file_io import PathManager
+from omegaconf import open_dict
 
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.tasks.training_report import describe_disk
@@ -90,7 +92,29 @@ def load_checkpoint(cfg: Any, trainer: Any, **options: Any) -> Any:
     trainer.saved_at = trainer.get_num_updates()
     if trainer.data_parallel_rank == 0:
         logger.info(describe_disk(cfg, trainer.model, cfg.save_dir))
+    _end_where_nothing_is_left(cfg, trainer)
     return loaded
+
+
+def _end_where_nothing_is_left(cfg: Any, trainer: Any) -> None:
+    """fairseq looks at ``--max-update`` after an update only: a finished run that is started again would make one more.
+
+    So happened it to runs that were killed between their last save and their end.
+    """
+    options, updates = trainer.cfg.optimization, trainer.get_num_updates()
+    if not 0 < options.max_update <= updates:
+        return
+    logger.info(f"update {updates} of --max-update {options.max_update} is saved already: nothing is left to do")
+    with open_dict(options):
+        options.stop_min_lr = math.inf  # the condition that fairseq looks at before an epoch
+    if trainer.data_parallel_rank == 0:
+        for pattern, keep in (
+            (r"checkpoint_\d+_(\d+)\.pt", cfg.keep_interval_updates),
+            (r"checkpoint(\d+)\.pt", cfg.keep_last_epochs),
+        ):
+            if keep > 0:  # what the end of the last save would have removed
+                for old in checkpoint_utils.checkpoint_paths(cfg.save_dir, pattern=pattern)[keep:]:
+                    Path(old).unlink(missing_ok=True)
 
 
 def _save_checkpoint(cfg: Any, trainer: Any, epoch_itr: Any, val_loss: Any) -> Any:

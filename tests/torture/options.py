@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import runpy
 import shutil
 import sys
@@ -32,8 +33,8 @@ MEMORY = 2 << 30
 def commands(folder: Path) -> dict[str, list[str]]:
     """A short whole call of each command."""
     model, text, files = f"{folder}/save/checkpoint_last.pt", f"{folder}/text", f"{folder}/files"
+    table, out, vectors = f"{files}/table.tsv", f"{folder}/out", f"{files}/vectors.vec"
     sides = ["--source", f"en={model}", "--target", f"fr={model}", "--data", f"{folder}/union"]
-    table, out = f"{files}/table.tsv", f"{folder}/out"
     calls = {
         "preprocess/build_databin.py": [
             out,
@@ -50,16 +51,15 @@ def commands(folder: Path) -> dict[str, list[str]]:
         "preprocess/condition.py": ["default", "en-fr", "--scale", "lab", "--text", str(folder), "--out", out],
         "preprocess/convert_ner.py": [f"{files}/conll.txt", f"{out}/x"],
         "preprocess/extract_wiki.py": [f"{files}/wiki.xml", f"{out}/x", "--lang", "en", "--workers", "1"],
-        "preprocess/lay_out_tasks.py": [f"{files}/raw", out],
+        "preprocess/lay_out_tasks.py": [f"{files}/raw", out, "--langs", "en", "fr"],
         "preprocess/make_dictionary.py": [f"{out}/x", "--files", f"{files}/pairs.txt"],
         "preprocess/sample_web.py": [f"{text}/en.train.txt", f"{out}/x", "--lang", "en", "--sentences", "9"],
         "preprocess/shuffle_split.py": [f"{text}/en.train.txt", f"{out}/x", "--valid", "3", "--test", "3"],
         "preprocess/tokenise.py": [f"{text}/en.train.txt", f"{out}/x", "--lang", "en", "--workers", "1"],
         "eval/extract.py": [f"en={model}", f"{text}/en.valid.txt", out, "--words", "--data", f"{folder}/union"],
-        "eval/sentence_retrieval.py": [table, *sides],
-        "eval/cka.py": [table, *sides],
-        "eval/paraphrase.py": [table, *sides],
-        "eval/word_translation.py": [f"{files}/pairs.txt", *sides],
+        "eval/sentence_retrieval.py": ["--test", table, *sides],
+        "eval/cka.py": ["--parallel", table, *sides],
+        "eval/word_translation.py": ["--test", f"{files}/pairs.txt", "--vectors", vectors, vectors, *sides],
         "eval/table1.py": [f"{files}/results.jsonl", "--scale", "lab", "--out", out],
     }
     return {name: arguments for name, arguments in calls.items() if (ROOT / name).is_file()}
@@ -114,6 +114,7 @@ def call(work: Callable[[], None], folder: Path, what: str, tally: Tally) -> Non
     log.unlink(missing_ok=True)
 
     def limited() -> None:
+        os.chdir(folder)  # a value may be the name of an output
         limit_memory(MEMORY)
         work()
 
@@ -157,6 +158,15 @@ def odd_values(
         options = {name: options_of(name) for name in table} | {"fairseq-train": training_options()}
         training = pretraining.arguments(world / "union", world / "out", "--max-update", "2")
         chosen = [name for name in options if options[name] and (not only or name in only)]
+        for name in chosen:
+            plain = (
+                partial(fairseq_train, training) if name == "fairseq-train" else partial(command, name, *table[name])
+            )
+            tally = found.setdefault(name, Tally())
+            call(plain, world, f"{name}, plain", tally)
+            if not tally.done and not tally.findings and not tally.at_work:
+                tally.findings.append(f"{name}: the plain call is refused, {(world / 'call.log').read_text()[-200:]}")
+            shutil.rmtree(world / "out", ignore_errors=True)
         for number in range(calls):
             for name in chosen:
                 if time.monotonic() > end:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from fairseq_xling.formats.errors import InputError
 from tests.torture.mutations import mutate
 from tests.torture.world import change_zip, lines
 
@@ -215,7 +216,11 @@ def results(folder: Path) -> None:
     from fairseq_xling.evaluation.table1_text import to_csv, to_latex, to_markdown
     from fairseq_xling.formats.results import read_results
 
-    table = make_table(read_results(folder / "files/results.jsonl"), "lab", None)
+    found = read_results(folder / "files/results.jsonl")
+    try:
+        table = make_table(found, "lab", None)
+    except InputError as error:  # of all files of a command together, and so of none
+        raise InputError(error.message, "results.jsonl") from None
     to_csv(table), to_latex(table), to_markdown(table)
 
 

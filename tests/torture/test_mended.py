@@ -15,6 +15,7 @@ from fairseq_xling import command
 from fairseq_xling.checkpoints import load_models, read_state
 from fairseq_xling.corpus.notes import read_notes
 from fairseq_xling.corpus.panlex import read_panlex
+from fairseq_xling.corpus.wikipedia import extract
 from fairseq_xling.evaluation.demo import _metrics
 from fairseq_xling.evaluation.grid_file import read_grids
 from fairseq_xling.formats.dict_txt import read_dict
@@ -139,6 +140,18 @@ def test_a_checkpoint_that_does_not_fit_its_configuration(trained, tmp_path, par
 
 def test_an_honest_checkpoint_passes_the_check_of_sizes(trained):
     assert read_state(trained / "run" / "checkpoint_last.pt")["cfg"]["model"]["encoder_layers"] == 4
+
+
+@pytest.mark.parametrize("options", [("--dropout", "nan"), ("--attention-dropout", "inf"), ("--init-std", "-1")])
+def test_values_that_no_model_has(trained, tmp_path, options):
+    with pytest.raises(InputError, match=options[0]):
+        train(trained / "data", tmp_path / "run", "--max-update", 1, *options)
+
+
+def test_a_dump_that_begins_in_the_middle_of_a_page(tmp_path):
+    (tmp_path / "wiki.xml").write_text("x</page><page></page></mediawiki>")
+    with pytest.raises(InputError, match=r"wiki\.xml: no <page>"):
+        extract(tmp_path / "wiki.xml", tmp_path / "out", "en")
 
 
 def test_what_is_expected_is_one_line():

@@ -86,6 +86,16 @@ def test_a_signal_in_the_last_update_changes_nothing(data, undisturbed, tmp_path
     assert_equal_states(train(data, tmp_path, "--max-update", UPDATES), load(undisturbed))
 
 
+def test_a_finished_run_that_is_started_again_makes_no_update(data, undisturbed, tmp_path):
+    """As after a kill between the last save and the end; fairseq would make one more update."""
+    shutil.copytree(undisturbed, tmp_path / "run")
+    before = (tmp_path / "run" / "checkpoint_last.pt").read_bytes()
+    assert_equal_states(train(data, tmp_path / "run", "--max-update", UPDATES), load(undisturbed))
+    assert (tmp_path / "run" / "checkpoint_last.pt").read_bytes() == before
+    assert updates_of(tmp_path / "run") == UPDATES
+    assert metrics(tmp_path / "run") == metrics(undisturbed)
+
+
 def test_signals_have_their_old_effect_after_training(data, tmp_path):
     before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     train(data, tmp_path, "--max-update", 1)
