@@ -96,14 +96,19 @@ def load_checkpoint(cfg: Any, trainer: Any, **options: Any) -> Any:
     return loaded
 
 
+def is_finished(trainer: Any) -> bool:
+    """Whether all of ``--max-update`` are made."""
+    return 0 < trainer.cfg.optimization.max_update <= trainer.get_num_updates()
+
+
 def _end_where_nothing_is_left(cfg: Any, trainer: Any) -> None:
     """fairseq looks at ``--max-update`` after an update only: a finished run that is started again would make one more.
 
     So happened it to runs that were killed between their last save and their end.
     """
-    options, updates = trainer.cfg.optimization, trainer.get_num_updates()
-    if not 0 < options.max_update <= updates:
+    if not is_finished(trainer):
         return
+    options, updates = trainer.cfg.optimization, trainer.get_num_updates()
     logger.info(f"update {updates} of --max-update {options.max_update} is saved already: nothing is left to do")
     with open_dict(options):
         options.stop_min_lr = math.inf  # the condition that fairseq looks at before an epoch

@@ -84,7 +84,8 @@ _watch = Watch()
 def _watched_load(cfg: Any, trainer: Any, **options: Any) -> Any:
     """fairseq's `load_checkpoint`, after which training begins."""
     loaded = checkpoint_safety.load_checkpoint(cfg, trainer, **options)
-    _watch.start(trainer)
+    if not checkpoint_safety.is_finished(trainer):
+        _watch.start(trainer)
     return loaded
 
 

@@ -74,7 +74,7 @@ def loader(folder: Path) -> str:
     arguments = command(folder / "data", folder / "save", "--max-update", 10**6, "--num-workers", 1)
     with open(log, "wb") as out:
         process = subprocess.Popen([*arguments, "--epoch-sequences", "100000"], stdout=out, stderr=out)
-    if not kill_a_child(process, 2 * PATIENCE):
+    if not kill_a_child(process, 5 * PATIENCE):  # it first has to start, on a busy machine as well
         process.kill()
         return "no loader was seen"
     return noticed(process, log, "a data loader died")

@@ -156,8 +156,8 @@ def one_round(
     except RuntimeError as error:
         tally.findings.append(f"{scenario.name}, killed {', '.join(what)}: the rerun {error}")
         return
-    tally.reruns += 1
     differs = difference(reference.state, state(folder))
+    tally.reruns += not differs
     if differs:
         tally.findings.append(f"{scenario.name}, killed {', '.join(what)}: {differs}")
 

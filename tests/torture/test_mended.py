@@ -149,7 +149,7 @@ def test_values_that_no_model_has(trained, tmp_path, options):
 
 
 def test_a_dump_that_begins_in_the_middle_of_a_page(tmp_path):
-    (tmp_path / "wiki.xml").write_text("x</page><page></page></mediawiki>")
+    (tmp_path / "wiki.xml").write_text("x</page>\n</mediawiki>")
     with pytest.raises(InputError, match=r"wiki\.xml: no <page>"):
         extract(tmp_path / "wiki.xml", tmp_path / "out", "en")
 
