@@ -45,20 +45,21 @@ def main() -> None:
         count = chosen.sentences or (600 if name == "paper" else 6_000)
         measured = measure(SHAPES[name], count, chosen.rounds)
         figures[name] = measured
+        figures[f"{name}, padding of 10,000 sentences"] = padding_of(made_sentences(SHAPES[name], 10_000))
         for way, each in measured.items():
             speed, padding = f"{each['tokens_per_second']:,.0f}", f"{100 * each['padding']:.1f} %"
             rows.append([name, str(count), way, speed, padding])
     print("\nevaluation\n\n" + table(["shape", "sentences", "way", "tokens/s", "padding"], rows), flush=True)
+    for name in chosen.shape:
+        share = figures[f"{name}, padding of 10,000 sentences"]
+        print(f"{name}, features of 10,000 sentences: {100 * share:.1f} % padding", flush=True)
     write_json(chosen.out, figures)
 
 
 def measure(shape: Shape, count: int, rounds: int) -> dict[str, dict[str, float]]:
     """Tokens per second and share of padding of each way."""
     torch.manual_seed(1)
-    generator = np.random.default_rng(1)
-    longest = shape.block - 2
-    lengths = np.clip(np.exp(generator.normal(3.1, 0.6, count)).astype(int), 1, longest)
-    sentences = [np.array([2, *generator.integers(4, shape.vocabulary - 1, n), 2], dtype=np.int64) for n in lengths]
+    sentences, longest = made_sentences(shape, count), shape.block - 2
     body = encoder_of(shape)
     pretrained = stand_in(body, shape)
     tokens = int(sum(map(len, sentences)))
@@ -86,6 +87,13 @@ def measure(shape: Shape, count: int, rounds: int) -> dict[str, dict[str, float]
         way: {"tokens_per_second": statistics.median(speeds[way]), "padding": padding}
         for way, (_, _, padding) in ways.items()
     }
+
+
+def made_sentences(shape: Shape, count: int) -> list[np.ndarray]:
+    """Token ids with boundaries; lengths log-normal, cut to what a block holds."""
+    generator = np.random.default_rng(1)
+    lengths = np.clip(np.exp(generator.normal(3.1, 0.6, count)).astype(int), 1, shape.block - 2)
+    return [np.array([2, *generator.integers(4, shape.vocabulary - 1, n), 2], dtype=np.int64) for n in lengths]
 
 
 def encoder_of(shape: Shape) -> encoders.XlingEncoder:

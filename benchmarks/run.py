@@ -121,7 +121,7 @@ def run(part: Part) -> Any:
         if words[-1] == "--work":
             words.append(folder)
         begin, lines = time.monotonic(), []
-        program = [sys.executable, "-u", str(Path(__file__).with_name(part.script)), *words]
+        program = [sys.executable, "-u", "-W", "ignore", str(Path(__file__).with_name(part.script)), *words]
         with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             try:

@@ -16,6 +16,9 @@ from fairseq_xling.models.encoder import Shape, VocabularyInfo, XlingEncoder
 from fairseq_xling.models.language_modules import LanguageModules
 from fairseq_xling.sharing import Sharing
 
+LARGE = 2**20
+"""Elements from which on a dense gradient of the embeddings costs a CPU more than one by rows."""
+
 
 @dataclass
 class XlingBaseConfig(FairseqDataclass):
@@ -172,7 +175,7 @@ class XlingModel(BaseFairseqModel):
         embeddings = self.encoder.embeddings(lang).tokens
         # The head's gradient covers the whole vocabulary; autograd adds the rows of the input's tokens to it in place,
         # where two dense gradients would cost a CPU three more passes over the largest matrix of the model.
-        embeddings.sparse = src_tokens.device.type == "cpu"
+        embeddings.sparse = src_tokens.device.type == "cpu" and embeddings.weight.numel() >= LARGE
         hidden = self.encoder(src_tokens, lang, padding_mask)[-1]
         if masked is not None:
             hidden = hidden.reshape(-1, hidden.shape[-1]).index_select(0, masked)
