@@ -22,16 +22,18 @@ from fairseq_xling.tasks.throughput import TimedBatches
 
 EXPLANATION = """
 Reads an epoch of masked batches as training does, through fairseq's iterator with its buffer, with 0 to 4 loader
-workers, and prints tokens per second. 0: the batches are made in the training process itself.
+workers, and prints tokens per second. 0: the batches are made in the training process itself. Then, without the
+iterator, tokens of one processor second, which depend little on what else the machine does.
 
 example: python benchmarks/data_side.py --seconds 5 --workers 0 1 2 4
+         python benchmarks/data_side.py --workers
 """
 
 
 def main() -> None:
     """Read the command line, measure, print."""
     options = parser(EXPLANATION)
-    options.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2, 4], help="loader workers (0 1 2 4)")
+    options.add_argument("--workers", type=int, nargs="*", default=[0, 1, 2, 4], help="loader workers (0 1 2 4)")
     options.add_argument("--seconds", type=float, default=4, help="of each measurement (4)")
     options.add_argument("--rounds", type=int, default=2, help="times each is measured, in turn (2)")
     options.add_argument("--tiny", action="store_true", help="small vocabulary and batches, to see that it works")
@@ -48,12 +50,16 @@ def main() -> None:
             for _ in range(chosen.rounds):
                 for workers in chosen.workers:
                     speeds[workers].append(tokens_per_second(data, shape, batch, workers, chosen.seconds))
+            figures[f"{name}, one processor second"] = per_processor_second(data, shape, batch)
             for workers, measured in speeds.items():
                 figures[f"{name}, {workers} workers"] = statistics.median(measured)
                 kind = f"{shape.batch} sentences" if shape.sentences else f"{batch} x {shape.block}"
                 rows.append([name, kind, workers, f"{statistics.median(measured):,.0f}"])
     print(f"\nmaking batches, {len(os.sched_getaffinity(0))} cores\n")
     print(table(["shape", "batch", "workers", "tokens/s"], rows), flush=True)
+    for name, figure in figures.items():
+        if name.endswith("processor second"):
+            print(f"{name}: {figure:,.0f} tokens", flush=True)
     write_json(chosen.out, figures)
 
 
@@ -84,6 +90,17 @@ def tokens_per_second(data: Path, shape: Shape, batch: int, workers: int, second
     while time.perf_counter() - begin < seconds and iterator.has_next():
         tokens += next(iterator)["ntokens"]
     return tokens / (time.perf_counter() - begin)
+
+
+def per_processor_second(data: Path, shape: Shape, batch: int) -> float:
+    """Tokens that one processor second makes, whatever else the machine does."""
+    dataset = batches(data, shape)
+    dataset.lay_out(batch)
+    keys = [key for (key,) in dataset.batches(1)[:220]]
+    dataset[keys[0]]  # lays out the epoch
+    begin = time.process_time()
+    tokens = sum(dataset[key]["ntokens"] for key in keys[20:])
+    return tokens / (time.process_time() - begin)
 
 
 if __name__ == "__main__":
