@@ -21,10 +21,11 @@ layer, the findings of the paper with yes or no, and how each number was made; w
 commands come from the records that stages of train_scripts/ leave beside their output, where there are any.
 
 examples:
-  python eval/report.py runs/lab --out runs/lab/report.html --close-to-distant qaa-qab qaa-qac qaa-qad
+  python eval/report.py runs/lab --out runs/lab/report.html
   python eval/report.py some/results.jsonl others.jsonl --out report.html
 """
 
+CLOSE_TO_DISTANT = {"lab": ["qaa-qab", "qaa-qac", "qaa-qad"], "real": ["en-fr", "en-de", "en-ru", "en-zh"]}
 IN_A_RUN = ("results.jsonl", "alignment/*.jsonl", "transfer/*/*/seed*/results.jsonl")
 RECORDS_IN_A_RUN = ("*/*/seed*.pretrain.json", "transfer/*/*/seed*.finetune.json", "alignment/**/*.json")
 
@@ -38,7 +39,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the page, such as report.html")
     parser.add_argument("--scale", choices=("lab", "pocket", "paper"), help="(that of the results, if it is one)")
     parser.add_argument(
-        "--close-to-distant", nargs="+", default=[], metavar="A-B", help="pairs from the closest to the most distant"
+        "--close-to-distant",
+        nargs="+",
+        metavar="A-B",
+        help="pairs from the closest to the most distant (the lab's; en-fr en-de en-ru en-zh)",
     )
     parser.add_argument("--mono", default=Names.mono, help=f"experiment of monolingual models ({Names.mono})")
     parser.add_argument("--bilingual", default=Names.bilingual, help=f"of bilingual models ({Names.bilingual})")
@@ -56,7 +60,8 @@ def main() -> None:
     if not chosen:
         raise InputError(f"no results of scale {scale}", files[0])
     names = Names(args.mono, args.bilingual, args.vectors)
-    page = run_report(chosen, scale, names, args.close_to_distant, _commands(args.results))
+    order = args.close_to_distant or CLOSE_TO_DISTANT["lab" if scale == "lab" else "real"]
+    page = run_report(chosen, scale, names, order, _commands(args.results))
     write_page(args.out, page)
     print(f"{args.out}: {len(chosen):,} numbers of {len(files):,} files, {args.out.stat().st_size / 1e3:,.0f} kB")
 

@@ -168,6 +168,10 @@ def test_the_command_takes_files_and_folders_of_runs(command, tmp_path, capsys):
     assert "Commands of 2 stages, 2 minutes" in text
     assert "Figure 3." in text
     assert "Figure 6." in text
+    assert "closer languages are higher" not in text  # one pair
+    append_results(run / "results.jsonl", [Result(**{**vars(r), "pair": "qaa-qac"}) for r in retrieval()])
+    command("report", run, "--out", tmp_path / "report.html")
+    assert "CKA, monolingual: closer languages are higher" in (tmp_path / "report.html").read_text(encoding="utf-8")
     command("report", run / "alignment" / "retrieval.jsonl", "--out", tmp_path / "one.html")
     assert "Commands of 1 stages" in (tmp_path / "one.html").read_text(encoding="utf-8")
 
