@@ -128,6 +128,7 @@ def machines(only: tuple[str, ...] = ()) -> dict[str, list[str] | str]:
     for machine in MACHINES:
         if not only or machine.name in only:
             found[machine.name] = reason if machine.needs_root and reason else try_machine(machine)
+            print(machine.name, found[machine.name], file=sys.stderr, flush=True)
     return found
 
 
