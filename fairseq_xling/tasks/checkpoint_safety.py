@@ -86,6 +86,8 @@ def load_checkpoint(cfg: Any, trainer: Any, **options: Any) -> Any:
     except Exception as error:
         if "Cannot load model parameters" not in str(error):
             raise
+        if isinstance(error.__context__, InputError):  # fairseq hides what the model says
+            raise error.__context__ from None
         raise InputError(
             "its weights are those of another architecture than the options say", cfg.restore_file
         ) from error
