@@ -171,7 +171,7 @@ def test_every_scale_has_the_three_tasks(scale):
         ("[ner]\nepochs = 0\nlr = [1.0]\nbatch_size = [8]", "epochs: expected positive"),
         ("[ner]\nepochs = 1\nlr = []\nbatch_size = [8]", "at least one learning rate"),
         ("[ner]\nepochs = 1\nlr = [1.0]\nbatch_size = [8]\nschedule = 'cosine'", "expected one of linear, fixed"),
-        ("[ner]\nepochs = 1\nlr = [1.0]\nbatch_size = [8]\nwarmup = 2", "warmup between 0 and 1"),
+        ("[ner]\nepochs = 1\nlr = [1.0]\nbatch_size = [8]\nwarmup = 2", "warmup: expected a number between 0 and 1"),
     ],
 )
 def test_malformed_grid_files(tmp_path, text, says):
