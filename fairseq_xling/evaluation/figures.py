@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from fairseq_xling.evaluation.figure_series import Names, Series, correlations, pairs_of, series
 from fairseq_xling.evaluation.report_figures import COLOURS, MARKERS
 from fairseq_xling.evaluation.structure import RETRIEVAL, SIMILARITY, TRANSLATION
+from fairseq_xling.formats.files import temporary_beside
 from fairseq_xling.formats.results import Result
 
 CONTEXTUAL_TRANSLATION = "contextual_word_translation"
@@ -135,10 +136,9 @@ def save(figure: Figure, stem: str | os.PathLike[str]) -> list[Path]:
     paths = []
     for suffix, metadata in (("png", None), ("pdf", {"CreationDate": None})):
         path = Path(f"{os.fspath(stem)}.{suffix}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        figure.savefig(temporary, dpi=200, format=suffix, metadata=metadata)
-        os.replace(temporary, path)
+        with temporary_beside(path) as temporary:
+            figure.savefig(temporary, dpi=200, format=suffix, metadata=metadata)
+            os.replace(temporary, path)
         paths.append(path)
     return paths
 
