@@ -259,16 +259,30 @@ def bench_tokenise(work: Path, text: Path, workers: int) -> None:
     report("tokenise 150,000 sentences", 150, "k sentences", ours, "sacremoses", theirs)
 
 
-def bench_shuffle(work: Path, text: Path) -> None:
-    """Shuffling and holding out, against `sort -R`, whose memory is bounded too, and `shuf`, which holds all of it.
+SHUFFLE_AND_HOLD_OUT = """
+export LC_ALL=C
+shuf "$1" > "$2.all"
+head -n 5000 "$2.all" > "$2.valid"
+head -n 10000 "$2.all" | tail -n 5000 > "$2.test"
+cat "$2.valid" "$2.test" > "$2.held"
+tail -n +10001 "$2.all" | grep -vxFf "$2.held" > "$2.train"
+"""
 
-    Neither holds anything out; `sort -R` puts equal lines side by side.
+
+def bench_shuffle(work: Path, text: Path) -> None:
+    """Shuffling and holding out against coreutils doing the same, and two ways of shuffling alone.
+
+    `shuf` holds all text in memory; the memory of `sort -R`, which puts equal lines side by side, is bounded.
     """
-    size = text.stat().st_size / 1e6
+    size, theirs = text.stat().st_size / 1e6, work / "shuffled.theirs"
     ours = run(sys.executable, "preprocess/shuffle_split.py", text, work / "shuffled")
-    for name, command in (("sort -R", ("sort", "-R", "-S", "64M", "-T", work, text)), ("shuf", ("shuf", text))):
-        theirs = run(*command, stdout=work / "shuffled.theirs")
-        report(f"shuffle {size:.0f} MB", size, "MB", ours, name, theirs, "ours holds out and drops repeats")
+    peers = {
+        "shuf, head, tail, grep": (("bash", "-c", SHUFFLE_AND_HOLD_OUT, "shuffle", text, theirs), "the same splits"),
+        "shuf": (("shuf", text), "theirs holds nothing out"),
+        "sort -R": (("sort", "-R", "-S", "64M", "-T", work, text), "theirs holds nothing out"),
+    }
+    for name, (command, note) in peers.items():
+        report(f"shuffle {size:.0f} MB", size, "MB", ours, name, run(*command, stdout=theirs), note)
 
 
 def main() -> None:

@@ -88,6 +88,22 @@ def test_splits_are_a_partition_and_held_out_sentences_do_not_come_back(tmp_path
     assert counts["repeats"] > 0
 
 
+def test_splits_do_not_depend_on_the_memory(tmp_path, monkeypatch):
+    """Repeats of held-out sentences are left out from memory and from disk, in the same order."""
+    source = write_lines(tmp_path / "a.txt", [f"sentence {i % 300}" for i in range(900)])
+
+    def split(name):
+        counts = shuffle_split([source], tmp_path / name, 20, 10, 1)
+        return counts, [(tmp_path / f"{name}.{s}.txt").read_text() for s in ("train", "valid", "test")]
+
+    in_memory = split("memory")
+    assert in_memory[0]["repeats"] > 30
+    monkeypatch.setattr(draw_module, "_HELD_BYTES", 1000)
+    assert split("disk") == in_memory
+    monkeypatch.setattr(draw_module, "_LINES_AT_ONCE", 7)
+    assert split("short-lists") == in_memory
+
+
 def test_too_few_sentences_to_hold_out(tmp_path):
     source = write_lines(tmp_path / "a.txt", ["a", "b", "c"])
     with pytest.raises(InputError, match="3 sentences; expected more than the 3 to hold out"):
