@@ -8,10 +8,10 @@ usage: train_scripts/alignment.sh --scale lab|pocket [--source LANG] [--targets 
                                   [--bilingual EXPERIMENT] [--jobs N] [--layers I...] [--no-transfer] [--dry-run]
                                   [-- OPTIONS]
 
-Trains (through run.sh) monolingual models of all languages, the source's with a second seed too, a bilingual model of
-each pair, and one of the source with itself; measures word translation, words in context, sentence retrieval and CKA,
-each beside untrained models; draws the figures and holds the numbers against the paper's findings.
-What is done is skipped, so that it goes on where it stopped.
+Trains (through run.sh) monolingual models of all languages and a bilingual model of each pair, and, where there are
+paraphrases of the source's sentences, a second monolingual model of it and a bilingual one of it with itself; measures
+word translation, words in context, sentence retrieval and CKA, each beside untrained models; draws the figures and holds
+the numbers against the paper's findings. What is done is skipped, so that it goes on where it stopped.
 
 --source, --targets  default: qaa and qab qac qad at lab, en and fr at pocket; targets from close to distant
 --seeds              of the models (1)
@@ -109,19 +109,24 @@ measure() {
 
 # 1. models
 train mono "$SOURCE" 1 text
-if [ -z "$DRY_RUN" ]; then
+PARAPHRASES=$TEXT/paraphrases/$SOURCE.tsv
+[ -f "$PARAPHRASES" ] || [ -n "$DRY_RUN" ] || PARAPHRASES=''
+[ -n "$PARAPHRASES" ] ||
+  say "no $TEXT/paraphrases/$SOURCE.tsv: Figure 7 has no column of paraphrases; eval/paraphrase.py makes them"
+if [ -z "$DRY_RUN" ] && [ -n "$PARAPHRASES" ]; then
   for split in train valid test; do # the source language under a second code, for a bilingual model of it with itself
     text=$TEXT/text/$SOURCE_DOMAIN/$SOURCE.$split.txt
     [ ! -f "$text" ] || ln -sfn "$(basename "$text")" "$TEXT/text/$SOURCE_DOMAIN/$TWIN.$split.txt"
   done
 fi
-models=("mono $SOURCE" "sep_emb $SOURCE-$TWIN")
+models=("mono $SOURCE")
+[ -z "$PARAPHRASES" ] || models+=("sep_emb $SOURCE-$TWIN")
 for target in "${TARGETS[@]}"; do models+=("mono $target" "$BILINGUAL $SOURCE-$target"); done
 for each in "${models[@]}"; do job train ${each} 1 vocabulary; done
 all_done
 for seed in "${SEEDS[@]}"; do
   for each in "${models[@]}"; do job train ${each} "$seed" pretrain; done
-  [[ " ${SEEDS[*]} " == *" $((seed + 1)) "* ]] || job train mono "$SOURCE" $((seed + 1)) pretrain
+  [ -z "$PARAPHRASES" ] || [[ " ${SEEDS[*]} " == *" $((seed + 1)) "* ]] || job train mono "$SOURCE" $((seed + 1)) pretrain
 done
 all_done
 
@@ -186,18 +191,15 @@ for seed in "${SEEDS[@]}"; do
         "${transfer[@]}" --experiment "$BILINGUAL"
     done
   done
-  paraphrases=$TEXT/paraphrases/$SOURCE.tsv
-  if [ -f "$paraphrases" ] || [ -n "$DRY_RUN" ]; then
-    self=(--parallel "$paraphrases" --columns 1 2 --scale "$SCALE" --seed "$seed" --pair "$SOURCE-$SOURCE'")
+  if [ -n "$PARAPHRASES" ]; then
+    self=(--parallel "$PARAPHRASES" --columns 1 2 --scale "$SCALE" --seed "$seed" --pair "$SOURCE-$SOURCE'")
     twins=$(model sep_emb "$SOURCE-$TWIN" "$seed") second=$(model mono "$SOURCE" $((seed + 1)))
-    job measure "cka-mono-paraphrases-seed$seed" "$mono" "$second" "$paraphrases" -- eval/cka.py "${self[@]}" \
+    job measure "cka-mono-paraphrases-seed$seed" "$mono" "$second" "$PARAPHRASES" -- eval/cka.py "${self[@]}" \
       --source "$SOURCE=$mono" --target "$SOURCE=$second" --experiment mono
-    job measure "cka-random-paraphrases-seed$seed" "$mono" "$second" "$paraphrases" -- eval/cka.py "${self[@]}" \
+    job measure "cka-random-paraphrases-seed$seed" "$mono" "$second" "$PARAPHRASES" -- eval/cka.py "${self[@]}" \
       --source "$SOURCE=$mono" --target "$SOURCE=$second" --untrained target --experiment random:mono
-    job measure "cka-$BILINGUAL-paraphrases-seed$seed" "$twins" "$paraphrases" -- eval/cka.py "${self[@]}" \
+    job measure "cka-$BILINGUAL-paraphrases-seed$seed" "$twins" "$PARAPHRASES" -- eval/cka.py "${self[@]}" \
       --source "$SOURCE=$twins" --target "$TWIN=$twins" --experiment "$BILINGUAL"
-  else
-    say "no $paraphrases: Figure 7 has no column of paraphrases; eval/paraphrase.py makes them"
   fi
 done
 all_done

@@ -45,6 +45,24 @@ def test_the_commands_of_the_ten_rows(scale):
     assert text == path.read_text()
 
 
+def test_the_pocket_scale_for_cpus_overrides_the_pocket_scale():
+    """Its options come last, so that they win, and those that none can take back are left out."""
+    script = {"script": "pocket_cpu.sh"}
+    shown = run("run.sh", "sep_l1-6", "en-fr", "--dry-run", **script)
+    assert shown.returncode == 0, shown.stderr
+    _text, vocabulary, pretraining, finetuning = shown.stdout.splitlines()
+    options = dict(itertools.pairwise(shlex.split(pretraining)))
+    assert options["--separate"] == "1-6"
+    assert options["--encoder-embed-dim"] == "128"
+    assert options["--batch-size"] == "16"
+    assert "--bf16-autocast" not in pretraining
+    assert "runs/pocket-cpu/data-bin/default_anchors/en-fr" in vocabulary
+    assert "eval/grids/pocket_cpu.toml" in finetuning
+    wrong = run("submit.sh", **script)
+    assert wrong.returncode == 2
+    assert "usage: train_scripts/pocket_cpu.sh" in wrong.stderr
+
+
 def test_the_recipe_of_the_paper():
     """Section 3.1 and XLM's defaults, number by number."""
     text, vocabulary, pretraining, finetuning = commands("default", "en-fr", "--scale", "paper").splitlines()

@@ -153,7 +153,7 @@ def test_the_papers_grid_is_the_papers():
     assert options == ["--lr-scheduler", "polynomial_decay", "--total-num-update", "3920", "--warmup-updates", "392"]
 
 
-@pytest.mark.parametrize("scale", ["lab", "pocket", "paper"])
+@pytest.mark.parametrize("scale", ["lab", "pocket", "pocket_cpu", "paper"])
 def test_every_scale_has_the_three_tasks(scale):
     grids = read_grids(ROOT / "eval" / "grids" / f"{scale}.toml")
     assert list(grids) == ["nli", "ner", "parsing"]

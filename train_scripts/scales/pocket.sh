@@ -8,6 +8,6 @@ PRETRAIN=(
   --tokens-per-sample 128 --batch-size 64
   --optimizer xling_adam --adam-betas '(0.9, 0.98)' --weight-decay 0.01 --clip-norm 1
   --lr 5e-4 --lr-scheduler polynomial_decay --warmup-updates 1000 --total-num-update 12000 --max-update 12000
-  --epoch-sequences 64000 --no-epoch-checkpoints --log-interval 50 --num-workers 1 --bf16-autocast
+  --epoch-sequences 64000 --no-epoch-checkpoints --log-interval 50 --num-workers 1 ${PRECISION---bf16-autocast}
 )
 LABELLED=$TEXT LABELLED_INPUTS=("$TEXT/nli" "$TEXT/ner" "$TEXT/ud")
