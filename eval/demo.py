@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from fairseq_xling.command import run_command
+from fairseq_xling.command import run_command, seed_number
 from fairseq_xling.evaluation.demo import Demo
 
 EXPLANATION = """
@@ -27,7 +27,7 @@ def main() -> None:
     """Read the command line and run the demo."""
     parser = argparse.ArgumentParser(description=EXPLANATION, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="folder of everything (runs/demo)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="seeds of the models (1)")
+    parser.add_argument("--seeds", type=seed_number, nargs="+", default=[1], help="seeds of the models (1)")
     parser.add_argument("--updates", type=int, default=3500, help="updates of each model (3500)")
     parser.add_argument(
         "--processes", type=int, default=max(3, os.cpu_count() or 1), help="models trained at a time (3, or cores)"

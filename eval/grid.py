@@ -7,7 +7,7 @@ import re
 import sys
 from pathlib import Path
 
-from fairseq_xling.command import run_command
+from fairseq_xling.command import run_command, seed_number
 from fairseq_xling.formats.errors import InputError
 
 EXPLANATION = """
@@ -44,7 +44,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--scale", default="lab", choices=["lab", "pocket", "paper"], help="(lab)")
     parser.add_argument("--grid", type=Path, help="grid file (eval/grids/SCALE.toml)")
     parser.add_argument("--tasks", nargs="+", default=["nli", "ner", "parsing"], help="(nli ner parsing)")
-    parser.add_argument("--seed", type=int, default=1, help="seed of the model, and of fine-tuning (1)")
+    parser.add_argument("--seed", type=seed_number, default=1, help="seed of the model, and of fine-tuning (1)")
     parser.add_argument("--test-split", default="test", choices=["test", "dev"], help="of the target language (test)")
     parser.add_argument("--files", default="", help="files named otherwise: LANGUAGE.SPLIT=PATH, separated by commas")
     parser.add_argument("--jobs", type=int, default=1, help="settings at a time (1)")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from fairseq_xling.command import run_command
+from fairseq_xling.command import run_command, seed_number
 from fairseq_xling.evaluation.back_translation import SOURCE, TARGET, BackTranslator, TranslationOptions, quality
 from fairseq_xling.evaluation.numbers import named
 from fairseq_xling.formats.errors import InputError
@@ -63,7 +63,7 @@ def main() -> None:
             parser.add_argument(name, type=kind_of, default=option.default, help=f"({option.default})")
     parser.add_argument("--results", type=Path, metavar="FILE", help="results.jsonl to add to (default: only print)")
     parser.add_argument("--scale", default="lab", choices=("lab", "pocket", "paper"), help="default lab")
-    parser.add_argument("--seed", type=int, default=1, help="(1)")
+    parser.add_argument("--seed", type=seed_number, default=1, help="(1)")
     args = parser.parse_args()
     results: list[Result] = []
 

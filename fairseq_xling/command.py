@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
 import sys
 from collections.abc import Callable
 from types import TracebackType
 
 from fairseq_xling.formats.errors import InputError
+
+_LARGEST_SEED = 2**32 - 1
+"""Of NumPy's older generators, which libraries seed as well."""
+
+
+def seed_number(text: str) -> int:
+    """A seed of the command line, for argparse."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
+    if not 0 <= number <= _LARGEST_SEED:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 to {_LARGEST_SEED}, found {text[:40]!r}")
+    return number
 
 
 def run_command(main: Callable[[], None]) -> None:

@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from fairseq_xling.command import run_command
+from fairseq_xling.command import run_command, seed_number
 from fairseq_xling.corpus.codeswitch import SwitchOptions, rates, switch_file, translation_table
 from fairseq_xling.corpus.progress import text_progress
 from fairseq_xling.formats.dictionary import inverted, read_weighted
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--inverted", action="store_true", help="read the dictionary from target to source")
     parser.add_argument("--rate", type=float, default=0.30, help="probability for a dictionary word (%(default)s)")
     parser.add_argument("--cap", type=float, default=0.15, help="highest share of the words of a block (%(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="(%(default)s)")
+    parser.add_argument("--seed", type=seed_number, default=1, help="(%(default)s)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (%(default)s)")
     args = parser.parse_args()
     for name in ("rate", "cap"):

@@ -7,7 +7,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from fairseq_xling.command import run_command
+from fairseq_xling.command import run_command, seed_number
 from fairseq_xling.corpus.codeswitch import rates
 from fairseq_xling.corpus.conditions import CONDITIONS, SCALES, build_condition, find_domains
 from fairseq_xling.corpus.databin import describe
@@ -45,7 +45,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--bpe-each", type=int, help="subwords of each language's BPE, instead of the scale's")
     parser.add_argument("--casing", help="with --raw: of the text (cased)", default="cased")
     parser.add_argument("--allow-unknown", action="store_true", help="accept more than 1 %% of unknown tokens")
-    parser.add_argument("--seed", type=int, default=1, help="of samples and code-switching (%(default)s)")
+    parser.add_argument("--seed", type=seed_number, default=1, help="of samples and code-switching (%(default)s)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (%(default)s)")
     return parser.parse_args()
 

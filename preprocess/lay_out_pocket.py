@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from fairseq_xling.command import run_command
+from fairseq_xling.command import run_command, seed_number
 from fairseq_xling.corpus.pocket import Pocket
 from fairseq_xling.formats.manifest import CASINGS
 
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("source", type=Path, help="folder of the sets")
     parser.add_argument("out", type=Path, help="folder to write; what is there already is kept")
     parser.add_argument("--casing", choices=CASINGS, default="lower", help="of the running text (%(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="of the held-out sentences (%(default)s)")
+    parser.add_argument("--seed", type=seed_number, default=1, help="of the held-out sentences (%(default)s)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (%(default)s)")
     args = parser.parse_args()
     pocket = Pocket(args.source, args.out, args.casing, args.seed, args.workers)

@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from fairseq_xling.command import run_command
+from fairseq_xling.command import run_command, seed_number
 from fairseq_xling.corpus.lines import LineStep
 from fairseq_xling.corpus.progress import text_progress
 from fairseq_xling.corpus.steps import count_sentences, sample
@@ -31,7 +31,7 @@ def main() -> None:
     size = parser.add_mutually_exclusive_group(required=True)
     size.add_argument("--like", type=Path, metavar="TEXT", help="draw as many sentences as this text has")
     size.add_argument("--sentences", type=int, help="draw so many sentences")
-    parser.add_argument("--seed", type=int, default=1, help="(%(default)s)")
+    parser.add_argument("--seed", type=seed_number, default=1, help="(%(default)s)")
     parser.add_argument("--split", action="store_true", help="cut paragraphs into sentences first")
     parser.add_argument("--json", metavar="FIELD", help="lines are JSON objects with the text in FIELD")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (%(default)s)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fairseq_xling.command import run_command
+from fairseq_xling.command import run_command, seed_number
 from fairseq_xling.corpus.progress import text_progress
 from fairseq_xling.corpus.steps import shuffle_split
 
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="prefix of the files to write")
     parser.add_argument("--valid", type=int, default=5000, help="sentences of the development set (%(default)s)")
     parser.add_argument("--test", type=int, default=5000, help="sentences of the test set (%(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="(%(default)s)")
+    parser.add_argument("--seed", type=seed_number, default=1, help="(%(default)s)")
     args = parser.parse_args()
     with text_progress("shuffle", args.text) as bar:
         counts = shuffle_split(args.text, args.out, args.valid, args.test, args.seed, bar.update)

@@ -30,7 +30,8 @@ def ordered_map(
 ) -> Iterator[Result]:
     """`map(function, items)` over processes: results in order, at most ``2 * workers + 1`` items in flight.
 
-    (`Pool.imap` reads all items at once, so its memory grows with the corpus.) With one worker no process is started.
+    (`Pool.imap` reads all items at once, so its memory grows with the corpus.) With one worker no process is started,
+    nor where processes cannot share locks, which Linux keeps in /dev/shm: slower, but the same results.
 
     Parameters
     ----------
@@ -41,7 +42,7 @@ def ordered_map(
     """
     if workers > MOST_WORKERS:
         raise InputError(f"{str(workers)[:20]} workers; expected at most {MOST_WORKERS:,}")
-    if workers <= 1:
+    if workers <= 1 or not _locks_work():
         if initializer:
             initializer(*initargs)
         yield from map(function, items)
@@ -63,6 +64,15 @@ def ordered_map(
         ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _locks_work() -> bool:
+    try:
+        multiprocessing.get_context("fork").Lock()
+    except OSError as error:
+        print(f"one process only: no locks between processes, /dev/shm is full or missing ({error})", file=sys.stderr)
+        return False
+    return True
 
 
 def _start_worker(parent: int, initializer: Callable[..., None] | None, initargs: tuple[Any, ...]) -> None:

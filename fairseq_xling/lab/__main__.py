@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from fairseq_xling.command import run_command
+from fairseq_xling.command import run_command, seed_number
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.lab.files import LabOptions, write_lab
 
@@ -31,7 +31,7 @@ def main() -> None:
     default = LabOptions()
     parser.add_argument("out", metavar="OUT", help="folder to write; appears when everything is done")
     parser.add_argument(
-        "--seed", type=int, default=default.seed, help="another seed, another world (default: %(default)s)"
+        "--seed", type=seed_number, default=default.seed, help="another seed, another world (default: %(default)s)"
     )
     parser.add_argument(
         "--sentences",

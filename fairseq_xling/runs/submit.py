@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from fairseq_xling.command import run_command
+from fairseq_xling.command import run_command, seed_number
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.formats.files import atomic_write
 from fairseq_xling.runs import slurm
@@ -45,7 +45,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("what", metavar="WHAT", help="experiments, table1 or figures")
     parser.add_argument("pairs", nargs="+", metavar="PAIR", help="pairs of languages, such as en-fr")
     parser.add_argument("--scale", required=True, choices=["lab", "pocket", "paper"])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="of the models (1)")
+    parser.add_argument("--seeds", type=seed_number, nargs="+", default=[1], help="of the models (1)")
     parser.add_argument("--machine", help="how jobs are sent: slurm, local or a file")
     parser.add_argument("--parts", type=int, default=0, help="jobs of the array that fine-tunes one model (no array)")
     parser.add_argument("--bilingual", default="no_anchors", help="bilingual models of the figures (no_anchors)")

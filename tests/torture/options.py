@@ -34,6 +34,7 @@ def commands(folder: Path) -> dict[str, list[str]]:
     """A short whole call of each command."""
     model, text, files = f"{folder}/save/checkpoint_last.pt", f"{folder}/text", f"{folder}/files"
     table, out, vectors = f"{files}/table.tsv", f"{folder}/out", f"{files}/vectors.vec"
+    results = f"{files}/results.jsonl"
     sides = ["--source", f"en={model}", "--target", f"fr={model}", "--data", f"{folder}/union"]
     calls = {
         "preprocess/build_databin.py": [
@@ -60,7 +61,26 @@ def commands(folder: Path) -> dict[str, list[str]]:
         "eval/sentence_retrieval.py": ["--test", table, *sides],
         "eval/cka.py": ["--parallel", table, *sides],
         "eval/word_translation.py": ["--test", f"{files}/pairs.txt", "--vectors", vectors, vectors, *sides],
-        "eval/table1.py": [f"{files}/results.jsonl", "--scale", "lab", "--out", out],
+        "eval/table1.py": [results, "--scale", "lab", "--out", out],
+        "eval/figures.py": [results, f"{files}/layers.jsonl", "--out", out],
+        "eval/shapes.py": [f"{files}/layers.jsonl", "--out", f"{out}/x.md"],
+        "eval/report.py": [results, "--out", f"{out}/x.html"],
+        "eval/zero_shot.py": [
+            *(f"{folder}/tuned/checkpoint_last.pt", "--languages", "en", "fr", "--experiment", "x"),
+            *("--data", f"{folder}/ner", "--vocabulary", f"{folder}/union", "--out", out),
+        ],
+        "eval/grid.py": [
+            *(model, "--vocabulary", f"{folder}/union", "--data", str(folder), "--pair", "en-fr", "--out", out),
+            *("--experiment", "x", "--grid", f"{files}/grid.toml", "--tasks", "ner", "--dry-run"),
+        ],
+        "eval/contextual.py": [
+            *("--task", "ner", "--gold", f"{folder}/ner", "--parallel", table, "--pharaoh", f"{files}/links.pharaoh"),
+            *("--layers", "1", "--epochs", "1", "--experiment", "x", *sides),
+        ],
+        "eval/paraphrase.py": [out, "--finished", f"{files}/paraphrases.tsv"],
+        "fairseq_xling/lab/__main__.py": [f"{out}/lab", "--sentences", "40", "--gold", "0.02"],
+        "fairseq_xling/runs/hours.py": ["--scale", "lab", "--tokens-per-second", "1000"],
+        "fairseq_xling/runs/submit.py": ["table1", "qaa-qab", "--scale", "lab", "--dry-run"],
     }
     return {name: arguments for name, arguments in calls.items() if (ROOT / name).is_file()}
 
@@ -95,6 +115,14 @@ def training_options() -> list[str]:
     names = [entry.name for kind in (XlingLabConfig, XlingMaskedLMConfig) for entry in fields(kind)]
     inherited = ("_name", "data", "seed", "max_update", "save_dir", "train_subset", "update_freq", "world_size", "rank")
     return [f"--{name.replace('_', '-')}" for name in names if name not in inherited]
+
+
+def tune(folder: Path) -> None:
+    """A fine-tuned model, to be applied."""
+    from tests.transfer.world import arguments
+
+    pretrained, save_dir = folder / "save" / "checkpoint_last.pt", folder / "tuned"
+    fairseq_train(arguments("tagging", folder / "ner", folder / "union", pretrained, save_dir, "--max-update", 2))
 
 
 @dataclass
@@ -155,6 +183,8 @@ def odd_values(
         for path in (world / "text").glob("*.txt"):
             shutil.copyfile(path, world / "text" / "wiki" / path.name)
         table = commands(world)
+        if not only or "eval/zero_shot.py" in only:
+            call(partial(tune, world), world, "fine-tuning", Tally())
         options = {name: options_of(name) for name in table} | {"fairseq-train": training_options()}
         training = pretraining.arguments(world / "union", world / "out", "--max-update", "2")
         chosen = [name for name in options if options[name] and (not only or name in only)]

@@ -69,6 +69,8 @@ def write_files(folder: Path) -> None:
     write_pharaoh(folder / "links.pharaoh", [[(0, 0), (1, 0)] if " " in line else [(0, 0)] for line in lines("en")])
     write_vectors(folder / "vectors.vec")
     write_results(folder / "results.jsonl")
+    write_layers(folder / "layers.jsonl")
+    (folder / "paraphrases.tsv").write_text("".join(f"{line}\t{line}\n" for line in lines("en")))
     write_panlex(folder / "db.sqlite")
     (folder / "grid.toml").write_bytes((ROOT / "eval/grids/lab.toml").read_bytes())
     (folder / "machine.toml").write_text(
@@ -110,6 +112,16 @@ def write_results(path: Path) -> None:
             for task, metric in (("nli", "accuracy"), ("ner", "f1"), ("parsing", "las"))
         ],
     )
+
+
+def write_layers(path: Path) -> None:
+    rows = [
+        Result(name, "qaa-qab", "lab", 1, task, metric, layer, level + layer / 20, 0.1, 20, signature(data="toy"))
+        for name, level in (("mono", 0.5), ("random:mono", 0.2), ("no_anchors", 0.7))
+        for task, metric in (("sentence_retrieval", "precision@1"), ("similarity", "linear_cka"))
+        for layer in range(3)
+    ]
+    append_results(path, rows)
 
 
 def write_panlex(path: Path) -> None:

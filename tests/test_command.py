@@ -1,0 +1,32 @@
+"""What commands share."""
+
+import argparse
+
+import pytest
+
+from fairseq_xling.command import seed_number
+from fairseq_xling.corpus import parallel
+
+
+@pytest.mark.parametrize(("text", "number"), [("0", 0), ("1", 1), (str(2**32 - 1), 2**32 - 1), (" 7 ", 7)])
+def test_seeds(text, number):
+    assert seed_number(text) == number
+
+
+@pytest.mark.parametrize("text", ["-1", str(2**32), "9" * 5000, "1.5", "", "x", "nan"])
+def test_what_is_no_seed_is_refused_in_few_words(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="expected a whole number from 0 to 4294967295") as caught:
+        seed_number(text)
+    assert len(str(caught.value)) < 100
+
+
+def test_without_shared_locks_one_process_does_the_work(monkeypatch, capsys):
+    """A container without /dev/shm: the same results in the same order, and a line that says so."""
+
+    class NoLocks:
+        def Lock(self):  # noqa: N802
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(parallel.multiprocessing, "get_context", lambda kind: NoLocks())
+    assert list(parallel.ordered_map(str, range(5), 2)) == ["0", "1", "2", "3", "4"]
+    assert "one process only" in capsys.readouterr().err
