@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from tests.tasks.pretraining import command, write_data
@@ -17,11 +18,12 @@ PATIENCE = 60.0
 
 
 def children(pid: int) -> list[int]:
-    """Processes that a process has started."""
-    try:
-        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
+    """Processes that a process has started, from any of its threads: fairseq starts loaders from one of its own."""
+    found = []
+    with suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            found += [int(word) for word in (thread / "children").read_text().split()]
+    return found
 
 
 def kill_a_child(process: subprocess.Popen, seconds: float) -> bool:
@@ -76,6 +78,7 @@ def loader(folder: Path) -> str:
         process = subprocess.Popen([*arguments, "--epoch-sequences", "100000"], stdout=out, stderr=out)
     if not kill_a_child(process, 5 * PATIENCE):  # it first has to start, on a busy machine as well
         process.kill()
+        process.wait()
         return "no loader was seen"
     return noticed(process, log, "a data loader died")
 

@@ -101,4 +101,4 @@ def test_the_number_of_processes_does_not_matter(inputs):
 
 
 def test_a_dead_worker_is_noticed():
-    assert dead_workers.dead_workers(("preprocessing worker",)) == {"preprocessing worker": ""}
+    assert dead_workers.dead_workers() == {"preprocessing worker": "", "data loader": ""}
