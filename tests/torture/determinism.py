@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -12,7 +14,8 @@ from functools import partial
 from pathlib import Path
 
 from tests.tasks import pretraining
-from tests.torture.kills import difference, finish
+from tests.torture import options
+from tests.torture.kills import LONGEST, difference, finish, start, wait
 from tests.torture.work import SCENARIOS, Scenario, command, fairseq_train, prepare, state
 from tests.transfer import world
 
@@ -98,9 +101,46 @@ def matrix(minutes: float, only: tuple[str, ...] = (), inputs: Path | None = Non
         for name, scenario, runs in tasks:
             if (not only or name in only) and time.monotonic() < end:
                 found[name] = _compare(scenario, runs, inputs, root / "run")
+        found.update(_commands_twice(root / "commands", end, only))
     finally:
         shutil.rmtree(root, ignore_errors=True)
     return found
+
+
+def _commands_twice(folder: Path, end: float, only: tuple[str, ...]) -> dict[str, list[str]]:
+    """Every other command, on the inputs of `options`: the files that it writes."""
+    calls = options.commands(folder)
+    writing = (name for name in calls if not name.startswith("fairseq_xling/runs"))  # those only print
+    chosen = {f"{name}, twice": name for name in writing if not only or f"{name}, twice" in only}
+    if not chosen or time.monotonic() > end:
+        return {}
+    options.make_inputs(folder)
+    options.run_once(partial(options.tune, folder), folder)
+    found = {}
+    for shown, name in chosen.items():
+        if time.monotonic() > end:
+            break
+        arguments = [word for word in calls[name] if word != "--dry-run"]
+        if not any(word.startswith(f"{folder}/out") for word in arguments):
+            arguments += ["--results", f"{folder}/out/results.jsonl"]
+        found[shown] = _twice(partial(command, name, *arguments), folder)
+    return found
+
+
+def _twice(work: Callable[[], None], folder: Path) -> list[str]:
+    states = []
+    for _ in range(2):
+        shutil.rmtree(folder / "out", ignore_errors=True)
+        log = folder / "twice.log"
+        log.unlink(missing_ok=True)
+        if wait(start(work, folder, log), LONGEST) != 0:
+            return [f"it does not end well: {log.read_text(errors='replace').strip()[-200:]}"]
+        for path in (folder / "out").rglob("log.txt"):  # of fairseq, with times
+            path.unlink()
+        states.append(state(folder / "out"))
+    if not states[0]:
+        return ["it writes nothing"]
+    return [differs] if (differs := difference(*states)) else []
 
 
 def _turned(work: Work, number: int, folder: Path) -> None:
@@ -128,5 +168,20 @@ def _compare(
 
 def table(found: dict[str, list[str]]) -> str:
     """A line a work."""
-    rows = [f"{name:<28}{'; '.join(wrong) or 'the same'}" for name, wrong in found.items()]
-    return "\n".join([f"{'work':<28}results", *rows])
+    rows = [f"{name:<40}{'; '.join(wrong) or 'the same'}" for name, wrong in found.items()]
+    return "\n".join([f"{'work':<40}results", *rows])
+
+
+def main() -> None:
+    """Try and report; exit status 1 if something differs."""
+    parser = argparse.ArgumentParser(prog="python -m tests.torture.determinism", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10, help="bound on the time (%(default)s)")
+    parser.add_argument("--only", nargs="+", default=[], help="such as 'tokenise, workers' 'eval/cka.py, twice'")
+    args = parser.parse_args()
+    found = matrix(args.minutes, tuple(args.only))
+    print(table(found))
+    sys.exit(any(found.values()))
+
+
+if __name__ == "__main__":
+    main()

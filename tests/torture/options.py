@@ -34,8 +34,8 @@ def commands(folder: Path) -> dict[str, list[str]]:
     """A short whole call of each command."""
     model, text, files = f"{folder}/save/checkpoint_last.pt", f"{folder}/text", f"{folder}/files"
     table, out, vectors = f"{files}/table.tsv", f"{folder}/out", f"{files}/vectors.vec"
-    results = f"{files}/results.jsonl"
-    sides = ["--source", f"en={model}", "--target", f"fr={model}", "--data", f"{folder}/union"]
+    results, pairs = f"{files}/results.jsonl", f"{files}/pairs.txt"
+    sides = ["--source", f"en={model}", "--target", f"fr={model}", "--data", f"{folder}/union", "--experiment", "x"]
     calls = {
         "preprocess/build_databin.py": [
             out,
@@ -53,14 +53,23 @@ def commands(folder: Path) -> dict[str, list[str]]:
         "preprocess/convert_ner.py": [f"{files}/conll.txt", f"{out}/x"],
         "preprocess/extract_wiki.py": [f"{files}/wiki.xml", f"{out}/x", "--lang", "en", "--workers", "1"],
         "preprocess/lay_out_tasks.py": [f"{files}/raw", out, "--langs", "en", "fr"],
-        "preprocess/make_dictionary.py": [f"{out}/x", "--files", f"{files}/pairs.txt"],
+        "preprocess/make_dictionary.py": [f"{out}/x", "--files", pairs],
         "preprocess/sample_web.py": [f"{text}/en.train.txt", f"{out}/x", "--lang", "en", "--sentences", "9"],
         "preprocess/shuffle_split.py": [f"{text}/en.train.txt", f"{out}/x", "--valid", "3", "--test", "3"],
         "preprocess/tokenise.py": [f"{text}/en.train.txt", f"{out}/x", "--lang", "en", "--workers", "1"],
         "eval/extract.py": [f"en={model}", f"{text}/en.valid.txt", out, "--words", "--data", f"{folder}/union"],
         "eval/sentence_retrieval.py": ["--test", table, *sides],
         "eval/cka.py": ["--parallel", table, *sides],
-        "eval/word_translation.py": ["--test", f"{files}/pairs.txt", "--vectors", vectors, vectors, *sides],
+        "eval/word_translation.py": [
+            "--test",
+            pairs,
+            "--train",
+            pairs,
+            "--vectors",
+            vectors,
+            f"{files}/french.vec",
+            *sides,
+        ],
         "eval/table1.py": [results, "--scale", "lab", "--out", out],
         "eval/figures.py": [results, f"{files}/layers.jsonl", "--out", out],
         "eval/shapes.py": [f"{files}/layers.jsonl", "--out", f"{out}/x.md"],
@@ -75,9 +84,9 @@ def commands(folder: Path) -> dict[str, list[str]]:
         ],
         "eval/contextual.py": [
             *("--task", "ner", "--gold", f"{folder}/ner", "--parallel", table, "--pharaoh", f"{files}/links.pharaoh"),
-            *("--layers", "1", "--epochs", "1", "--experiment", "x", *sides),
+            *("--layers", "1", "--epochs", "1", *sides),
         ],
-        "eval/paraphrase.py": [out, "--finished", f"{files}/paraphrases.tsv"],
+        "eval/paraphrase.py": [out, "--finished", f"{files}/paraphrases.tsv", "--results", f"{out}/x.jsonl"],
         "fairseq_xling/lab/__main__.py": [f"{out}/lab", "--sentences", "40", "--gold", "0.02"],
         "fairseq_xling/runs/hours.py": ["--scale", "lab", "--tokens-per-second", "1000"],
         "fairseq_xling/runs/submit.py": ["table1", "qaa-qab", "--scale", "lab", "--dry-run"],
@@ -115,6 +124,21 @@ def training_options() -> list[str]:
     names = [entry.name for kind in (XlingLabConfig, XlingMaskedLMConfig) for entry in fields(kind)]
     inherited = ("_name", "data", "seed", "max_update", "save_dir", "train_subset", "update_freq", "world_size", "rank")
     return [f"--{name.replace('_', '-')}" for name in names if name not in inherited]
+
+
+def make_inputs(folder: Path, made: Path | None = None) -> None:
+    """What `commands` reads, but for the fine-tuned model; `made`, a folder of `world.build` to copy."""
+    shutil.copytree(made, folder) if made else build(folder)
+    (folder / "text" / "wiki").mkdir()
+    for path in (folder / "text").glob("*.txt"):
+        shutil.copyfile(path, folder / "text" / "wiki" / path.name)
+
+
+def run_once(work: Callable[[], None], folder: Path) -> None:
+    """Do `work` in a child; RuntimeError where it does not end well."""
+    log = folder / "once.log"
+    if wait(start(work, folder, log), 240) != 0:
+        raise RuntimeError(log.read_text(errors="replace")[-500:])
 
 
 def tune(folder: Path) -> None:
@@ -178,13 +202,10 @@ def odd_values(
     try:
         import_everything()
         world = folder / "world"
-        shutil.copytree(made, world) if made else build(world)
-        (world / "text" / "wiki").mkdir()
-        for path in (world / "text").glob("*.txt"):
-            shutil.copyfile(path, world / "text" / "wiki" / path.name)
+        make_inputs(world, made)
         table = commands(world)
         if not only or "eval/zero_shot.py" in only:
-            call(partial(tune, world), world, "fine-tuning", Tally())
+            run_once(partial(tune, world), world)
         options = {name: options_of(name) for name in table} | {"fairseq-train": training_options()}
         training = pretraining.arguments(world / "union", world / "out", "--max-update", "2")
         chosen = [name for name in options if options[name] and (not only or name in only)]

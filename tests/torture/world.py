@@ -67,7 +67,8 @@ def write_files(folder: Path) -> None:
     for lang in ("en", "fr"):
         (folder / f"aligned.{lang}").write_text("".join(f"{line}\n" for line in lines(lang)))
     write_pharaoh(folder / "links.pharaoh", [[(0, 0), (1, 0)] if " " in line else [(0, 0)] for line in lines("en")])
-    write_vectors(folder / "vectors.vec")
+    write_vectors(folder / "vectors.vec", "en")
+    write_vectors(folder / "french.vec", "fr")
     write_results(folder / "results.jsonl")
     write_layers(folder / "layers.jsonl")
     (folder / "paraphrases.tsv").write_text("".join(f"{line}\t{line}\n" for line in lines("en")))
@@ -94,9 +95,9 @@ def write_files(folder: Path) -> None:
     write_archives(folder / "raw")
 
 
-def write_vectors(path: Path) -> None:
+def write_vectors(path: Path, lang: str) -> None:
     rows = [
-        f"{word} " + " ".join(f"{0.1 * (i + j):.3f}" for j in range(5)) for i, word in enumerate(world.lexicon("en"))
+        f"{word} " + " ".join(f"{0.1 * (i + j):.3f}" for j in range(5)) for i, word in enumerate(world.lexicon(lang))
     ]
     path.write_text(f"{len(rows)} 5\n" + "".join(f"{row}\n" for row in rows))
 
