@@ -148,16 +148,16 @@ def facts() -> list[tuple[str, str]]:
 
 
 def check_python() -> Finding:
-    """3.11 is the least; from 3.13 on fairseq has to be compiled."""
+    """3.11 is the least; from 3.13 on fairseq has to be compiled, and 3.13 is the last that was tried."""
     found = sys.version_info[:2]
     text = ".".join(map(str, found))
     if found < (3, 11):
         return Finding(
             "python", "BROKEN", f"{text} is too old", "use Python 3.11 or later: make setup PYTHON=python3.11"
         )
-    if found >= (3, 13):
-        fix = "if setup fails use 3.11 or 3.12: make setup PYTHON=python3.12"
-        return Finding("python", "note", f"{text}: fairseq has no wheel, and was not tried here", fix)
+    if found >= (3, 14):
+        fix = "if setup fails use 3.11, 3.12 or 3.13: make setup PYTHON=python3.12"
+        return Finding("python", "note", f"{text} was not tried; fairseq has no wheel for it", fix)
     return Finding("python", "OK", text)
 
 

@@ -53,7 +53,7 @@ def expect(finding: doctor.Finding, state: str, *parts: str) -> None:
         assert part in f"{finding.text} {finding.fix}"
 
 
-@pytest.mark.parametrize(("version", "state"), [((3, 10, 9), "BROKEN"), ((3, 11, 0), "OK"), ((3, 13, 1), "note")])
+@pytest.mark.parametrize(("version", "state"), [((3, 10, 9), "BROKEN"), ((3, 13, 1), "OK"), ((3, 14, 0), "note")])
 def test_python_versions(monkeypatch: pytest.MonkeyPatch, version: tuple[int, ...], state: str) -> None:
     monkeypatch.setattr(sys, "version_info", version)
     expect(doctor.check_python(), state)
