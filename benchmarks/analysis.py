@@ -30,7 +30,7 @@ from fairseq_xling.formats.errors import InputError
 
 EXAMPLE = """
 examples:
-  python benchmarks/analysis.py --parts csls --rows 200000                    (half an hour on 2 cores)
+  python benchmarks/analysis.py --parts csls --rows 200000 --way faiss        (a quarter of an hour on 2 cores)
   python benchmarks/analysis.py --parts csls --rows 200000 --queries 20000    (a tenth of it: 20,000 rows against all)
 """
 
@@ -76,6 +76,7 @@ def csls_rows(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     ways = {"MUSE, blocked": near_mean_blocked}
     if find_spec("faiss"):
         ways["MUSE, faiss"] = near_mean_faiss
+    ways = {way: near_mean for way, near_mean in ways.items() if options.way in way}
     for way, near_mean in ways.items():
         other, (best, scores) = timed(muse_csls, X, Y, 10, near_mean)
         differ = ours.indices[:, 0] != best
@@ -293,6 +294,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--parts", default=",".join(PARTS), help="which comparisons, of %(default)s")
     parser.add_argument("--rows", type=int, default=40000, help="words per language for CSLS (%(default)s)")
     parser.add_argument("--queries", type=int, help="only so many rows of X, against all of Y (all)")
+    parser.add_argument("--way", default="", help="only MUSE's way of CSLS with this in its name")
     parser.add_argument("--tile-rows", type=int, default=20480, help="rows of Y for the tile part (%(default)s)")
     parser.add_argument("--memory-queries", type=int, default=4096, help="queries of the memory part (%(default)s)")
     parser.add_argument("--columns", type=int, default=300, help="dimensions for CSLS (%(default)s)")
