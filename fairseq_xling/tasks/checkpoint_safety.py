@@ -23,6 +23,7 @@ from fairseq.file_io import PathManager
 from omegaconf import open_dict
 
 from fairseq_xling.formats.errors import InputError
+from fairseq_xling.tasks.metrics_log import settle_epoch
 from fairseq_xling.tasks.training_report import describe_disk
 
 logger = logging.getLogger(__name__)
@@ -93,9 +94,19 @@ def load_checkpoint(cfg: Any, trainer: Any, **options: Any) -> Any:
         ) from error
     trainer.saved_at = trainer.get_num_updates()
     if trainer.data_parallel_rank == 0:
+        _log_last_epoch(cfg, trainer, *loaded)
         logger.info(describe_disk(cfg, trainer.model, cfg.save_dir))
     _end_where_nothing_is_left(cfg, trainer)
     return loaded
+
+
+def _log_last_epoch(cfg: Any, trainer: Any, extra_state: dict[str, Any] | None, batches: Any) -> None:
+    """The line of the epoch that ended with this checkpoint, which a kill after its save prevents."""
+    sums = ((extra_state or {}).get("metrics") or {}).get("train")
+    within = batches.iterations_in_epoch > 0
+    epoch = batches.epoch if within else batches.epoch - 1
+    if sums and epoch > 0 and (not within or is_finished(trainer)):
+        settle_epoch(Path(cfg.save_dir) / "metrics.jsonl", epoch, sums)
 
 
 def is_finished(trainer: Any) -> bool:

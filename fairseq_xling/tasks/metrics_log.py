@@ -8,6 +8,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from fairseq.logging.meters import MetersDict
+from fairseq.logging.progress_bar import format_stat
+
 from fairseq_xling.formats.files import atomic_write
 
 FAIRSEQ_LOGGER = "fairseq.logging.progress_bar"
@@ -50,6 +53,38 @@ class MetricsLog(logging.Handler):
             with open(self.path, "a", encoding="utf-8") as out:
                 # fairseq's own "update" is the epoch with its fraction
                 out.write(json.dumps({"phase": record.name, **numbers, "update": update}) + "\n")
+
+
+def settle_epoch(path: str | Path, epoch: int, sums: list) -> None:
+    """After a checkpoint of an epoch's end is loaded: the line of that epoch, if a kill prevented it.
+
+    fairseq saves before it logs the epoch, and begins the next one with new sums.
+
+    Parameters
+    ----------
+    path : path-like
+        `metrics.jsonl`.
+    epoch : int
+        The one that has ended.
+    sums : list
+        Its sums, as the checkpoint holds them; numbers that are made of others (perplexity, utilisation) are not there.
+    """
+    meters = MetersDict()
+    meters.load_state_dict(sums)
+    stats = {name: value for name, value in meters.get_smoothed_values().items() if value is not None}
+    update = int(stats.pop("num_updates", 0))
+    if update and not _has_epoch(Path(path), update):
+        numbers = {name: float(format_stat(value)) for name, value in stats.items()}
+        with open(path, "a", encoding="utf-8") as out:
+            out.write(json.dumps({"phase": "train", "epoch": float(epoch), **numbers, "update": update}) + "\n")
+
+
+def _has_epoch(path: Path, update: int) -> bool:
+    """Whether the line of the epoch that ended with `update` is there."""
+    if not path.exists():
+        return False
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return any(_update_of(line) == update and json.loads(line).get("phase") == "train" for line in lines)
 
 
 def parse_stats(message: str, phase: str) -> dict[str, float]:

@@ -87,6 +87,24 @@ def test_resuming_is_exact(shared, tmp_path, batches, options, stop):
     assert [x["update"] for x in updates if x["phase"] == "train_inner"] == list(range(1, 13))
 
 
+def test_a_kill_after_the_save_of_an_epoch_loses_no_line(shared, tmp_path):
+    """fairseq saves, then logs the epoch; a run that goes on writes the line, and does not add it to the next epoch."""
+    options = ("--epoch-sequences", 20, "--batch-size", 4)  # 5 updates an epoch
+    train(shared, tmp_path / "whole", "--max-update", 12, *options)
+    train(shared, tmp_path / "parts", "--max-update", 5, *options)
+    log = tmp_path / "parts" / "metrics.jsonl"
+    lines = log.read_text().splitlines(keepends=True)
+    log.write_text("".join(line for line in lines if '"phase": "train"' not in line))
+    train(shared, tmp_path / "parts", "--max-update", 12, *options)
+    names = ("phase", "update", "loss", "nats_en", "gnorm", "lr", "bsz")
+    whole, parts = (
+        [tuple(json.loads(x).get(name) for name in names) for x in (tmp_path / run / "metrics.jsonl").open()]
+        for run in ("whole", "parts")
+    )
+    assert [line[:2] for line in parts if line[0] == "train"] == [("train", 5), ("train", 10), ("train", 12)]
+    assert sorted(whole) == sorted(parts)
+
+
 def test_loader_workers_change_nothing(shared, tmp_path):
     alone = train(shared, tmp_path / "alone", "--max-update", 7)
     helped = train(shared, tmp_path / "helped", "--max-update", 7, "--num-workers", 2)

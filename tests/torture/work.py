@@ -173,8 +173,7 @@ def _known_by(path: Path, folder: Path) -> str:
         return _checkpoint(path)
     if path.name == "metrics.jsonl":
         lines = [json.loads(line) for line in path.read_text().splitlines()]
-        # a kill between the save at an epoch's end and the line of the whole epoch, phase "train", loses that line
-        kept = [(line["phase"], line["update"], line.get("loss")) for line in lines if line["phase"] != "train"]
+        kept = [(line["phase"], line["update"], line.get("loss")) for line in lines]
         return hashlib.sha256(json.dumps(kept).encode()).hexdigest()
     return hashlib.sha256(path.read_bytes().replace(str(folder).encode(), b"@")).hexdigest()
 
