@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
 import time
@@ -129,7 +128,6 @@ def main() -> None:
     parser.add_argument("--logs", type=Path, default=Path("runs/torture"), help="folder of the logs (%(default)s)")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
-    logging.disable(logging.INFO)
     args.logs.mkdir(parents=True, exist_ok=True)
     for old in args.logs.glob("*.txt"):
         old.unlink()
