@@ -7,7 +7,7 @@ import re
 import sys
 from pathlib import Path
 
-from fairseq_xling.command import run_command, seed_number
+from fairseq_xling.command import name, run_command, seed_number
 from fairseq_xling.formats.errors import InputError
 
 EXPLANATION = """
@@ -38,7 +38,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--vocabulary", type=Path, help="data-bin that it was trained on (where it was then)")
     parser.add_argument("--data", type=Path, required=True, help="folder of the tasks' data")
     parser.add_argument("--pair", required=True, help="source and target language, such as en-fr")
-    parser.add_argument("--experiment", required=True, help="row of Table 1, such as no_anchors")
+    parser.add_argument("--experiment", type=name, required=True, help="row of Table 1, such as no_anchors")
     parser.add_argument("--out", type=Path, required=True, help="folder of everything that is made")
     parser.add_argument("--results", type=Path, help="results file (OUT/results.jsonl)")
     parser.add_argument("--scale", default="lab", choices=["lab", "pocket", "paper"], help="(lab)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from fairseq_xling.command import run_command, seed_number
+from fairseq_xling.command import name, run_command, seed_number
 
 EXPLANATION = """
 The checkpoint is one of xling_classification, xling_tagging or xling_parsing (train_scripts or eval/grid.py make them).
@@ -31,7 +31,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("checkpoint", type=Path, help="fine-tuned checkpoint")
     parser.add_argument("--languages", nargs="+", required=True, help="languages to apply it to")
     parser.add_argument("--splits", nargs="+", default=["test"], help="dev, test, train (test)")
-    parser.add_argument("--experiment", required=True, help="name of the row of Table 1, for results.jsonl")
+    parser.add_argument("--experiment", type=name, required=True, help="name of the row of Table 1, for results.jsonl")
     parser.add_argument("--pair", help="languages of the model, for results.jsonl (SOURCE-LANGUAGE)")
     parser.add_argument("--scale", default="lab", choices=["lab", "pocket", "paper"], help="(lab)")
     parser.add_argument("--seed", type=seed_number, default=1, help="seed of the model, for results.jsonl (1)")

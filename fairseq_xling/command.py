@@ -25,6 +25,13 @@ def seed_number(text: str) -> int:
     return number
 
 
+def name(text: str) -> str:
+    """A name of the command line, such as an experiment's, for argparse."""
+    if not text.strip() or not text.isprintable() or len(text) > 100:
+        raise argparse.ArgumentTypeError(f"expected a name of at most 100 characters, found {text[:40]!r}")
+    return text
+
+
 def run_command(main: Callable[[], None]) -> None:
     """Run `main` and turn expected failures into one line on standard error.
 

@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from fairseq_xling.command import seed_number
+from fairseq_xling.command import name, seed_number
 from fairseq_xling.corpus import parallel
 
 
@@ -30,3 +30,10 @@ def test_without_shared_locks_one_process_does_the_work(monkeypatch, capsys):
     monkeypatch.setattr(parallel.multiprocessing, "get_context", lambda kind: NoLocks())
     assert list(parallel.ordered_map(str, range(5), 2)) == ["0", "1", "2", "3", "4"]
     assert "one process only" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["", "  ", "a\nb", "\x1b[2J", "x" * 101])
+def test_what_is_no_name_is_refused(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="expected a name"):
+        name(text)
+    assert name("sep_emb,l1-6 é") == "sep_emb,l1-6 é"

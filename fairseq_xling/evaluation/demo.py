@@ -13,6 +13,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from fairseq_xling.evaluation.demo_table import demo_table
+from fairseq_xling.evaluation.figure_file import write_figure
 from fairseq_xling.evaluation.pretrained import Pretrained
 from fairseq_xling.evaluation.report import Page, write_page
 from fairseq_xling.evaluation.report_figures import layer_figure, loss_figure, translation_figure
@@ -142,7 +143,7 @@ class Demo:
         page.preformatted(demo_table(results, EXPERIMENTS, RANDOM))
         page.figure("Loss while training, for each language", loss_figure(curves))
         retrieval = layer_figure(results, RETRIEVAL, "precision@1", EXPERIMENTS, RANDOM)
-        retrieval.savefig(self.out / "retrieval.png", dpi=110, bbox_inches="tight")
+        write_figure(retrieval, self.out / "retrieval.png", dpi=110, bbox_inches="tight")
         page.figure("Sentence retrieval: is the nearest sentence of the other language the translation?", retrieval)
         page.figure("Word translation at the embeddings", translation_figure(results, EXPERIMENTS, RANDOM))
         page.figure(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from fairseq_xling.evaluation.figure_file import write_figure
 from fairseq_xling.evaluation.table1 import TITLES, Cell, Table
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
@@ -60,15 +60,7 @@ def draw_figure3(table: Table, path: str | os.PathLike[str]) -> None:
     path : path-like
         The suffix chooses the format: ``.png``, ``.pdf``, ``.svg``.
     """
-    figure = figure3(table)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(path).with_name(f".{Path(path).name}")
-    figure.savefig(temporary, dpi=200, format=Path(path).suffix[1:], metadata=_no_date(Path(path).suffix))
-    os.replace(temporary, path)
-
-
-def _no_date(suffix: str) -> dict[str, None]:
-    return {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}.get(suffix, {})
+    write_figure(figure3(table), path)
 
 
 def _deviations(cells: list[Cell | None]) -> list[float] | None:

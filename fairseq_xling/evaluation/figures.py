@@ -12,10 +12,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from fairseq_xling.evaluation.figure_file import write_figure
 from fairseq_xling.evaluation.figure_series import Names, Series, correlations, pairs_of, series
 from fairseq_xling.evaluation.report_figures import COLOURS, MARKERS
 from fairseq_xling.evaluation.structure import RETRIEVAL, SIMILARITY, TRANSLATION
-from fairseq_xling.formats.files import temporary_beside
 from fairseq_xling.formats.results import Result
 
 CONTEXTUAL_TRANSLATION = "contextual_word_translation"
@@ -134,12 +134,9 @@ FIGURES: dict[int, Draw] = {4: figure4, 5: figure5, 6: figure6, 7: figure7, 8: f
 def save(figure: Figure, stem: str | os.PathLike[str]) -> list[Path]:
     """Write ``STEM.png`` and ``STEM.pdf``, whole or not at all; the paths."""
     paths = []
-    for suffix, metadata in (("png", None), ("pdf", {"CreationDate": None})):
-        path = Path(f"{os.fspath(stem)}.{suffix}")
-        with temporary_beside(path) as temporary:
-            figure.savefig(temporary, dpi=200, format=suffix, metadata=metadata)
-            os.replace(temporary, path)
-        paths.append(path)
+    for suffix in ("png", "pdf"):
+        paths.append(Path(f"{os.fspath(stem)}.{suffix}"))
+        write_figure(figure, paths[-1])
     return paths
 
 

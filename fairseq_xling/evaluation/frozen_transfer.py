@@ -14,6 +14,7 @@ from tqdm import tqdm
 from fairseq_xling.data.labelled import LabelledBatches
 from fairseq_xling.data.labelled_task import LabelledTask
 from fairseq_xling.evaluation.pretrained import Pretrained
+from fairseq_xling.formats.errors import InputError
 from fairseq_xling.models.biaffine import BiaffineHead
 from fairseq_xling.models.heads import LinearHead, SharedDropout
 from fairseq_xling.models.layers import TransformerLayer
@@ -50,6 +51,10 @@ class HeadOptions:
     label_dim: int = 128
     seed: int = 1
     bf16: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.dropout <= 1:
+            raise InputError(f"--dropout {self.dropout}: expected a probability between 0 and 1")
 
 
 class FrozenHead(nn.Module):

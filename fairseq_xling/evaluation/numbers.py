@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fairseq_xling.command import seed_number
+from fairseq_xling.command import name, seed_number
 from fairseq_xling.evaluation.sides import Sides
 from fairseq_xling.formats.files import sha256_of_file
 from fairseq_xling.formats.results import Result, append_results
@@ -18,7 +18,9 @@ def add_results(parser: argparse.ArgumentParser) -> None:
     """The options that `Numbers.of` reads."""
     group = parser.add_argument_group("where numbers go")
     group.add_argument("--results", type=Path, metavar="FILE", help="results.jsonl to add to (default: only print)")
-    group.add_argument("--experiment", required=True, metavar="NAME", help="such as default, no_anchors, mono, random")
+    group.add_argument(
+        "--experiment", type=name, required=True, metavar="NAME", help="such as default, no_anchors, mono, random"
+    )
     group.add_argument("--pair", metavar="A-B", help="languages (default: those of the two sides)")
     group.add_argument("--scale", default="lab", choices=("lab", "pocket", "paper"), help="default lab")
     group.add_argument("--seed", type=seed_number, default=1, help="seed of the models (default 1)")

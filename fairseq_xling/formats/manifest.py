@@ -45,9 +45,15 @@ def read_manifest(folder: str | os.PathLike[str]) -> dict[str, Any]:
     return manifest
 
 
+_LONGEST_NAME = 200
+"""Bytes; file systems take 255."""
+
+
 def _is_language(name: Any) -> bool:
     """Whether it can be the name of a language's folder, and of that alone."""
-    return isinstance(name, str) and name.isprintable() and name not in ("", ".", "..") and not set("/\\") & set(name)
+    if not isinstance(name, str) or not name.isprintable() or len(name.encode()) > _LONGEST_NAME:
+        return False
+    return name not in ("", ".", "..") and not set("/\\") & set(name)
 
 
 def write_manifest(folder: str | os.PathLike[str], manifest: dict[str, Any]) -> None:

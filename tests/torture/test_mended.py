@@ -10,13 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from fairseq_xling import command
 from fairseq_xling.checkpoints import load_models, read_state
 from fairseq_xling.corpus.notes import read_notes
 from fairseq_xling.corpus.panlex import read_panlex
 from fairseq_xling.corpus.wikipedia import extract
+from fairseq_xling.evaluation import figure_file
 from fairseq_xling.evaluation.demo import _metrics
+from fairseq_xling.evaluation.frozen_transfer import HeadOptions
 from fairseq_xling.evaluation.grid_file import read_grids
 from fairseq_xling.formats.dict_txt import read_dict
 from fairseq_xling.formats.errors import InputError
@@ -39,7 +42,9 @@ def trained(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("languages", ['["../x"]', '["a/b"]', '[".."]', "[1]", '"en"', "null", '["\\u0000"]'])
+@pytest.mark.parametrize(
+    "languages", ['["../x"]', '["a/b"]', '[".."]', "[1]", '"en"', "null", '["\\u0000"]', f'["{"f" * 201}"]']
+)
 def test_languages_of_a_manifest_are_names_of_folders(tmp_path, languages):
     (tmp_path / "manifest.json").write_text(f'{{"languages": {languages}, "mode": "joint", "casing": "cased"}}')
     with pytest.raises(InputError, match=r"manifest\.json: languages: expected"):
@@ -177,3 +182,19 @@ def test_the_need_of_disk_is_told(tmp_path):
     assert "--keep-last-epochs bounds them" in describe_disk(Options, model, tmp_path)
     Options.keep_last_epochs = 10**9
     assert "THAT IS NOT ENOUGH" in describe_disk(Options, model, tmp_path)
+
+
+def test_a_full_disk_under_a_figure_is_told_as_such(tmp_path, monkeypatch):
+    """Written to a file at once, matplotlib's PDF writer answers with an AttributeError of its own."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device", "x")
+
+    monkeypatch.setattr(figure_file, "atomic_write", full)
+    with pytest.raises(OSError, match="No space left"):
+        figure_file.write_figure(Figure(), tmp_path / "a.pdf")
+
+
+def test_a_head_needs_a_probability():
+    with pytest.raises(InputError, match="--dropout 3.0: expected a probability"):
+        HeadOptions(dropout=3.0)
