@@ -196,5 +196,5 @@ def test_a_full_disk_under_a_figure_is_told_as_such(tmp_path, monkeypatch):
 
 
 def test_a_head_needs_a_probability():
-    with pytest.raises(InputError, match="--dropout 3.0: expected a probability"):
+    with pytest.raises(InputError, match=r"--dropout 3\.0: expected a probability"):
         HeadOptions(dropout=3.0)
