@@ -247,7 +247,7 @@ def test_shared_option_sets_the_share_of_common_words(tmp_path):
     [
         (["--sentences", "0"], "above 0"),
         (["--shared", "2"], "between 0 and 1"),
-        (["--seed", "x"], "invalid int value"),
+        (["--seed", "x"], "expected a whole number from 0 to"),
     ],
 )
 def test_bad_values_give_one_line(tmp_path, monkeypatch, capsys, arguments, message):
