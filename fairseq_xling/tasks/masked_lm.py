@@ -91,6 +91,15 @@ class XlingMaskedLMConfig(FairseqDataclass):
     rank: int = II("distributed_training.distributed_rank")
 
 
+def _buffers(dataset: ScheduledBatches | ValidationBatches, loaders: int) -> bool:
+    """Whether a thread fills a buffer of batches.
+
+    Without loaders on a CPU it would only take turns with training. Validation needs none, and a program that ends with
+    it, such as fairseq-validate, could be ended by the thread's death instead ("terminate called ...", status -6).
+    """
+    return isinstance(dataset, ScheduledBatches) and (loaders > 0 or torch.cuda.is_available())
+
+
 @register_task("xling_masked_lm", dataclass=XlingMaskedLMConfig)
 class XlingMaskedLMTask(FairseqTask):
     """Masked language modelling on any number of languages (paper, section 3.1).
@@ -222,8 +231,7 @@ class XlingMaskedLMTask(FairseqTask):
             shard_id=kwargs.get("shard_id", 0),
             num_workers=loaders,
             epoch=epoch,
-            # without loaders the buffer is filled by a thread, which on a CPU only takes turns with training
-            buffer_size=kwargs.get("data_buffer_size", 0) if loaders or torch.cuda.is_available() else 0,
+            buffer_size=kwargs.get("data_buffer_size", 0) if _buffers(dataset, loaders) else 0,
             disable_shuffling=True,  # the schedule is random already
             persistent_workers=False,
         )
