@@ -94,8 +94,8 @@ class XlingMaskedLMConfig(FairseqDataclass):
 def _buffers(dataset: ScheduledBatches | ValidationBatches, loaders: int) -> bool:
     """Whether a thread fills a buffer of batches.
 
-    Without loaders on a CPU it would only take turns with training. Validation needs none, and a program that ends with
-    it, such as fairseq-validate, could be ended by the thread's death instead ("terminate called ...", status -6).
+    Without loaders on a CPU it would only take turns with training. Validation needs none: loaders fetch ahead, and the
+    thread is the likely cause of a fairseq-validate that once ended with "terminate called ..." after its work.
     """
     return isinstance(dataset, ScheduledBatches) and (loaders > 0 or torch.cuda.is_available())
 
