@@ -7,12 +7,12 @@ usage() {
 usage: train_scripts/pocket_cpu.sh run.sh|table1.sh|alignment.sh ARGUMENTS...
 
 Calls the script with --scale pocket and a recipe for CPUs: width 128, no dropout, layer norm before sublayers, batches
-of 16 sentences, 12,000 updates (about 25 minutes a model on one core), and the grid eval/grids/pocket_cpu.toml, which is
-shorter than the paper's. ARGUMENTS are those of the script, but for OPTIONS after --.
+of 16 sentences, $UPDATES updates (default 12,000: about 25 minutes a model on one core), and the grid
+eval/grids/pocket_cpu.toml, which is shorter than the paper's. ARGUMENTS are those of the script, but for OPTIONS after --.
 Everything lies in $RUNS (default runs/pocket-cpu).
 
 example, one row of Table 1 and the alignment of models trained apart:
-  train_scripts/pocket_cpu.sh run.sh default en-fr
+  UPDATES=36000 train_scripts/pocket_cpu.sh run.sh default en-fr
   train_scripts/pocket_cpu.sh alignment.sh --targets fr --no-transfer
 H
 }
@@ -23,10 +23,11 @@ case ${1:-} in
   -h | --help) usage; exit 0 ;;
   *) usage >&2; exit 2 ;;
 esac
+UPDATES=${UPDATES:-12000}
 RECIPE=(
   --cpu --encoder-embed-dim 128 --encoder-ffn-embed-dim 512 --encoder-normalize-before --init-std 0.05
   --dropout 0 --attention-dropout 0 --blocks sentence --tokens-per-sample 64 --batch-size 16
-  --lr 2e-3 --warmup-updates 300 --total-num-update 12000 --max-update 12000 --epoch-sequences 32000
+  --lr 2e-3 --warmup-updates 300 --total-num-update "$UPDATES" --max-update "$UPDATES" --epoch-sequences 32000
 )
 script=$1
 shift
