@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from fairseq import utils
 from fairseq.criterions import FairseqCriterion, register_criterion
 from fairseq.dataclass import FairseqDataclass
 from fairseq.logging import metrics
 from torch import Tensor, nn
+
+from fairseq_xling.criterions.cross_entropy import cross_entropy_sum
 
 
 @dataclass
@@ -37,7 +38,7 @@ class XlingMaskedLMCriterion(FairseqCriterion):
             The same keys in every batch, so that workers on different languages can be summed.
         """
         logits = model(**sample["net_input"])
-        loss = F.cross_entropy(logits.float(), sample["target"], reduction="sum")
+        loss = cross_entropy_sum(logits, sample["target"])
         predicted = sample["target"].numel()
         language = sample["net_input"]["lang"]
         logging_output: dict[str, Any] = {

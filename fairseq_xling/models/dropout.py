@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-STEPS = 2**16
+STEPS = 2**15
 """A probability is rounded to a multiple of one part in so many; what stays is scaled by the rounded one."""
 
 
@@ -12,7 +12,7 @@ def dropout(x: Tensor, probability: float) -> Tensor:
     """Elements are zero with `probability`, independently; the others are scaled so that the mean stays.
 
     On a CPU torch draws a random number of 32 bits and more for each element, which at the paper's shape takes a tenth
-    of an update. Here 16 bits of torch's generator decide on an element. On other devices: torch's own.
+    of an update. Here 15 bits of torch's generator decide on an element. On other devices: torch's own.
     """
     if probability == 0:
         return x
@@ -26,9 +26,19 @@ def _mask(x: Tensor, probability: float) -> Tensor:
     dropped = min(round(probability * STEPS), STEPS)
     if dropped == STEPS:
         return torch.zeros_like(x)
-    bits = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
-    kept = bits.view(torch.int16)[: x.numel()] >= dropped - STEPS // 2
-    return kept.to(x.dtype).mul_(STEPS / (STEPS - dropped)).view(x.shape)
+    kept, scale = _kept(x.numel(), dropped), STEPS / (STEPS - dropped)
+    if x.dtype == torch.bfloat16:  # as wide as the lanes: the bits of the scale where it stays
+        bits = torch.tensor(scale, dtype=x.dtype).view(torch.int16).item()
+        return kept.bitwise_and_(bits).view(x.dtype).view(x.shape)
+    return kept.to(x.dtype).mul_(-scale).view(x.shape)
+
+
+def _kept(count: int, dropped: int) -> Tensor:
+    """(count,) int16: 0 for `dropped` parts in `STEPS`, -1 for the others; whole vectors of integers in place."""
+    lanes = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
+    lanes.bitwise_or_(-STEPS)  # -STEPS to -1, evenly
+    lanes.sub_(dropped)  # the lowest wrap round and become positive
+    return lanes.bitwise_right_shift_(15)[:count]  # the sign, in every bit
 
 
 class Dropout(nn.Module):

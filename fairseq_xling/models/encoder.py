@@ -86,9 +86,10 @@ class Embeddings(nn.Module):
         digest = bytes.fromhex(vocabulary.digest) or bytes(32)
         self.register_buffer("vocabulary_hash", torch.tensor(list(digest), dtype=torch.uint8))
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(batch, length) token ids to (batch, length, dim)."""
-        return self.tokens(tokens) + self.positions.weight[: tokens.shape[1]]
+    def forward(self, tokens: Tensor, rows: Tensor | None = None) -> Tensor:
+        """(batch, length) token ids to (batch, length, dim); `rows` are their embeddings, if looked up before."""
+        rows = self.tokens(tokens) if rows is None else rows
+        return rows + self.positions.weight[: tokens.shape[1]]
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
         theirs, ours = state_dict.get(prefix + "vocabulary_hash"), self.vocabulary_hash
@@ -162,7 +163,12 @@ class XlingEncoder(nn.Module):
                 start_equal(cast(LanguageModules, layer))
 
     def forward(
-        self, tokens: Tensor, language: str, padding_mask: Tensor | None = None, up_to: int | None = None
+        self,
+        tokens: Tensor,
+        language: str,
+        padding_mask: Tensor | None = None,
+        up_to: int | None = None,
+        rows: Tensor | None = None,
     ) -> list[Tensor]:
         """Hidden states of every layer.
 
@@ -175,6 +181,8 @@ class XlingEncoder(nn.Module):
             True where padded; ``None`` where nothing is.
         up_to : int, optional
             Last layer to compute (0: the embeddings alone).
+        rows : (batch, length, dim), optional
+            Embeddings of the tokens, if they were looked up before.
 
         Returns
         -------
@@ -189,7 +197,7 @@ class XlingEncoder(nn.Module):
         if tokens.shape[1] > self.shape.max_positions:
             raise InputError(f"a block of {tokens.shape[1]} tokens; the model has {self.shape.max_positions} positions")
         last = self.shape.layers if up_to is None else up_to
-        x = self.embeddings(language)(tokens)
+        x = self.embeddings(language)(tokens, rows)
         if self.language_vectors is not None:
             x = x + self.language_vectors(language).weight
         x = self.dropout(self.embedding_norm(x))

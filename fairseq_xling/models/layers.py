@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fairseq_xling.models.dropout import Dropout, dropout
+from fairseq_xling.models.linear import Linear
 
 LAYER_NORM_EPS = 1e-12
 """XLM's value."""
@@ -25,8 +26,8 @@ class SelfAttention(nn.Module):
     def __init__(self, dim: int, heads: int, dropout: float):
         super().__init__()
         self.heads, self.dropout = heads, dropout
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.out = nn.Linear(dim, dim)
+        self.qkv = Linear(dim, 3 * dim)
+        self.out = Linear(dim, dim)
 
     def forward(self, x: Tensor, attend: Tensor | None) -> Tensor:
         """Attend within each row.
@@ -71,8 +72,8 @@ class FeedForward(nn.Module):
 
     def __init__(self, dim: int, hidden: int):
         super().__init__()
-        self.expand = nn.Linear(dim, hidden)
-        self.out = nn.Linear(hidden, dim)
+        self.expand = Linear(dim, hidden)
+        self.out = Linear(hidden, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.out(F.gelu(self.expand(x)))

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.models.encoder import Shape, VocabularyInfo, XlingEncoder
 from fairseq_xling.models.language_modules import LanguageModules
+from fairseq_xling.models.tied import TiedTable
 from fairseq_xling.sharing import Sharing
 
 LARGE = 2**20
-"""Elements from which on a dense gradient of the embeddings costs a CPU more than one by rows."""
+"""Elements from which on a second dense gradient of the embeddings costs a CPU more than `TiedTable`."""
 
 
 @dataclass
@@ -172,14 +173,14 @@ class XlingModel(BaseFairseqModel):
         -------
         (n, vocabulary), or (batch, length, vocabulary)
         """
-        embeddings = self.encoder.embeddings(lang).tokens
-        # The head's gradient covers the whole vocabulary; autograd adds the rows of the input's tokens to it in place,
-        # where two dense gradients would cost a CPU three more passes over the largest matrix of the model.
-        embeddings.sparse = src_tokens.device.type == "cpu" and embeddings.weight.numel() >= LARGE
-        hidden = self.encoder(src_tokens, lang, padding_mask)[-1]
+        table, bias = self.encoder.embeddings(lang).tokens, self.head(lang).bias
+        fast = src_tokens.device.type == "cpu" and table.weight.numel() >= LARGE and torch.is_grad_enabled()
+        predicted = src_tokens.numel() if masked is None else len(masked)
+        tied = TiedTable(table.weight, src_tokens, table.padding_idx, predicted) if fast else None
+        hidden = self.encoder(src_tokens, lang, padding_mask, rows=tied.rows if tied else None)[-1]
         if masked is not None:
             hidden = hidden.reshape(-1, hidden.shape[-1]).index_select(0, masked)
-        return F.linear(hidden, embeddings.weight, self.head(lang).bias)
+        return tied.scores(hidden, bias) if tied else F.linear(hidden, table.weight, bias)
 
     def train(self, mode: bool = True) -> "XlingModel":
         """As ever, but without a walk through all modules where nothing changes: fairseq asks for it every update."""

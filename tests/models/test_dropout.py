@@ -17,7 +17,7 @@ def test_probability_and_scale(probability, dtype):
     share = float((out == 0).double().mean())
     assert share == pytest.approx(probability, abs=5 * (probability * (1 - probability) / count) ** 0.5)
     assert set(out.unique().tolist()) == {0.0, torch.tensor(1 / (1 - probability), dtype=dtype).item()} or (
-        dtype == torch.float32 and out.max().item() == pytest.approx(1 / (1 - probability), rel=2e-5)
+        dtype == torch.float32 and out.max().item() == pytest.approx(1 / (1 - probability), rel=5e-5)
     )
     for step in (1, 2, 4):  # neighbours are independent: all four parts of a random number are used as they should
         for offset in range(4):

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from fairseq_xling.criterions.masked_lm import XlingMaskedLMCriterion
-from fairseq_xling.models import masked_lm
+from fairseq_xling.models import linear, masked_lm
 
 from .pretraining import arguments, write_data
 
@@ -37,7 +37,8 @@ def fast(data, save_dir, monkeypatch, *extra):
         return loss, size, log
 
     monkeypatch.setattr(XlingMaskedLMCriterion, "forward", recorded)
-    monkeypatch.setattr(masked_lm, "LARGE", 0)  # so that the small embeddings take the way of large ones
+    for module in (masked_lm, linear):  # so that small matrices take the way of large ones
+        monkeypatch.setattr(module, "LARGE", 0)
     words = arguments(
         *(data, save_dir, "--optimizer", "xling_adam", "--adam-betas", "(0.9, 0.98)", "--adam-eps", "1e-6"),
         *(
