@@ -16,6 +16,7 @@ import fairseq_train  # noqa: F401  # the name that stock fairseq misses
 import torch
 from common import (
     SHAPES,
+    Shape,
     machine,
     our_arguments,
     parser,
@@ -27,11 +28,13 @@ from common import (
 )
 
 from fairseq_xling.command import run_command
+from fairseq_xling.tasks.throughput import measure_matrix_rate
 
 EXPLANATION = """
 Makes updates with fairseq's trainer in this process and prints, for one update, clock and processor seconds (user and
-system) and page faults (medians), the fastest, and with --profile the operations that take most of the time. Processor
-seconds of one thread (OMP_NUM_THREADS=1) are comparable even on a busy machine.
+system) and page faults (medians), the fastest, and what its products alone would take at the rate of large products
+measured here; with --profile the operations that take most of the time. Processor seconds of one thread
+(OMP_NUM_THREADS=1) are comparable even on a busy machine.
 
 example: OMP_NUM_THREADS=1 python benchmarks/step.py --shape paper --bf16 --updates 3 --profile
 """
@@ -60,6 +63,7 @@ def main() -> None:
         for _ in range(2):
             update()
         figures = {"machine": machine(), "threads": torch.get_num_threads(), **timed(update, chosen.updates)}
+        figures |= products_alone(shape, chosen.bf16)
         names = [name for name in figures if name != "machine"]
         print(table(names, [[f"{figures[name]:,.4g}" for name in names]]), flush=True)
         if chosen.profile:
@@ -105,6 +109,14 @@ def timed(update: Callable[[], Any], count: int) -> dict[str, float]:
     medians = {name: statistics.median(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
     medians["fastest, clock"] = min(row[0] for row in rows)
     return {**medians, "peak memory, GiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
+
+
+def products_alone(shape: Shape, bf16: bool) -> dict[str, float]:
+    """What an update would take if it were nothing but dense products of a good size, at the rate measured here."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    rate = measure_matrix_rate(device, torch.bfloat16 if bf16 else torch.float32)
+    tokens = shape.batch * shape.block  # of sentences: at most
+    return {"products, TFLOP/s": rate / 1e12, "products alone, seconds": tokens * shape.flops_per_token / rate}
 
 
 def profile(update: Callable[[], Any], count: int) -> str:

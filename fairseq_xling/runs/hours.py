@@ -94,7 +94,8 @@ def main() -> None:
     if args.gpus < 1 or (args.tokens_per_second is not None and args.tokens_per_second <= 0):
         raise InputError("--gpus and --tokens-per-second: expected numbers above 0")
     print(f"{args.scale}: {recipe.updates:,} updates of {recipe.sequences:,} x {recipe.length} tokens,", end=" ")
-    print(f"{recipe.tokens / 1e9:,.2f} G tokens, {recipe.flops / 1e6:,.1f} M operations a token")
+    tokens = f"{recipe.tokens / 1e9:,.2f} G" if recipe.tokens >= 1e8 else f"{recipe.tokens / 1e6:,.2f} M"
+    print(f"{tokens} tokens, {recipe.flops / 1e6:,.1f} M operations a token")
     if args.tokens_per_second is not None:
         one, all_of_them = (hours(recipe, args.tokens_per_second, number) for number in (1, args.gpus))
         print(
