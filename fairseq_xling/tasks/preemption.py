@@ -120,6 +120,7 @@ def _stop(cfg: Any, trainer: Any, epoch_itr: Any) -> None:
 
 def _end_loaders() -> None:
     """At the end of the program: loaders do not hear SIGTERM (below), by which multiprocessing would end them."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would call it a failure
     for loader in multiprocessing.active_children():
         loader.kill()
 
