@@ -115,7 +115,7 @@ def products_alone(shape: Shape, bf16: bool) -> dict[str, float]:
     """What an update would take if it were nothing but dense products of a good size, at the rate measured here."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     rate = measure_matrix_rate(device, torch.bfloat16 if bf16 else torch.float32)
-    tokens = shape.batch * shape.block  # of sentences: at most
+    tokens = shape.batch * (18 if shape.sentences else shape.block)  # mean length of `write_corpus`
     return {"products, TFLOP/s": rate / 1e12, "products alone, seconds": tokens * shape.flops_per_token / rate}
 
 

@@ -10,6 +10,9 @@ from torch.autograd.function import once_differentiable
 LARGE = 2**17
 """Weights from which on the function below pays."""
 
+BLOCK = 64
+"""Rows that are transposed at a time."""
+
 
 class _Product(torch.autograd.Function):
     """`F.linear` in bfloat16; the gradient of the weights comes in their own type."""
@@ -52,8 +55,17 @@ def weight_gradient(x: Tensor, grad: Tensor, dtype: torch.dtype) -> Tensor:
     (outputs, inputs) of `dtype`
     """
     if grad.shape[1] <= x.shape[1]:
-        return (grad.t().contiguous() @ x).to(dtype)
-    return (x.t().contiguous() @ grad).t().to(dtype, memory_format=torch.contiguous_format)
+        return (_transposed(grad) @ x).to(dtype)
+    return (_transposed(x) @ grad).t().to(dtype, memory_format=torch.contiguous_format)
+
+
+def _transposed(matrix: Tensor) -> Tensor:
+    """(n, d) to (d, n), contiguous; in two steps, which torch spreads over its threads, where it can be."""
+    n, dim = matrix.shape
+    if n % BLOCK or not matrix.is_contiguous():
+        return matrix.t().contiguous()
+    blocks = matrix.view(n // BLOCK, BLOCK, dim).transpose(1, 2).contiguous()
+    return blocks.transpose(0, 1).contiguous().view(dim, n)
 
 
 class Linear(nn.Linear):

@@ -51,6 +51,14 @@ def test_gradient_is_the_product(inputs, outputs):
     assert torch.allclose(found.double(), expected, rtol=1e-2, atol=0.05)
 
 
+@pytest.mark.parametrize("shape", [(128, 5), (130, 7), (1, 1)], ids=["blocks", "no blocks", "one"])
+def test_transposed(shape):
+    matrix = torch.arange(shape[0] * shape[1]).view(shape).float()
+    assert linear._transposed(matrix).is_contiguous()
+    assert torch.equal(linear._transposed(matrix), matrix.t())
+    assert torch.equal(linear._transposed(matrix[:, :3]), matrix[:, :3].t())
+
+
 @pytest.mark.parametrize("why", ["small", "float32", "no gradient"])
 def test_otherwise_it_is_torchs(why, monkeypatch):
     if why != "small":
