@@ -1,4 +1,4 @@
-"""Large matrices take ways of their own on a CPU (`models/tied.py`, `models/linear.py`): a stop changes nothing there."""
+"""Large matrices go their own way on a CPU (`models/tied.py`, `models/linear.py`): a stop changes nothing there."""
 
 import pytest
 
