@@ -61,7 +61,7 @@ def _machines(minutes: float, seed: int) -> tuple[str, int]:
 
 
 def _long(minutes: float, seed: int) -> tuple[str, int]:
-    found = long_run.watch(int(250 * minutes), 60 * 3 * minutes)
+    found = long_run.watch(max(int(250 * minutes), 1_500), max(180 * minutes, 300))  # fewer have too few samples
     return long_run.line(found), int(not found["flat"])
 
 
