@@ -48,7 +48,8 @@ def noticed(process: subprocess.Popen, log: Path, says: str) -> str:
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
     if status == 0:
         return "ends as if nothing had happened"
-    if not lines or says not in lines[-1] or any("Traceback" in line for line in lines):
+    # at its start only: torch logs a traceback where the loader dies while it looks for a profiler
+    if not lines or says not in lines[-1] or any(line.startswith("Traceback") for line in lines):
         return f"status {status}: {lines[-1][:200] if lines else 'no word'}"
     return ""
 
