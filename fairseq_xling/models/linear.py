@@ -14,6 +14,11 @@ BLOCK = 64
 """Rows that are transposed at a time."""
 
 
+def autocasts_to_bfloat16() -> bool:
+    """Whether products on the CPU are to be computed in bfloat16."""
+    return torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+
+
 class _Product(torch.autograd.Function):
     """`F.linear` in bfloat16; the gradient of the weights comes in their own type."""
 
@@ -83,6 +88,5 @@ class Linear(nn.Linear):
             and self.bias is not None
             and self.weight.numel() >= LARGE
             and torch.is_grad_enabled()
-            and torch.is_autocast_enabled("cpu")
-            and torch.get_autocast_dtype("cpu") == torch.bfloat16
+            and autocasts_to_bfloat16()
         )

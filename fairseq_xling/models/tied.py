@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from fairseq_xling.models.linear import autocasts_to_bfloat16
+
 STEP = 32
 """In bfloat16, the number of predicted tokens is filled up to a multiple of this; see `TiedTable`."""
 
@@ -41,7 +43,7 @@ class TiedTable:
     """
 
     def __init__(self, weight: Tensor, tokens: Tensor, padding: int, predicted: int):
-        low = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+        low = autocasts_to_bfloat16()
         self._gradient = [torch.empty_like(weight)]
         self._factor = weight.detach().to(torch.bfloat16) if low else weight.detach()
         self._block = self._factor.new_empty(-(-predicted // STEP) * STEP if low else predicted, len(weight))
