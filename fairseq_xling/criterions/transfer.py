@@ -32,7 +32,7 @@ class TransferCriterion(FairseqCriterion):
             Sums; in validation also the counts behind the task's measure.
         """
         output = model(**sample["net_input"])
-        loss, size = model.head.loss(output, sample["target"])
+        loss, size = model.head.loss(output, sample["target"]), sample["decisions"]
         logging_output = {
             "loss": loss.detach(),
             "ntokens": sample["ntokens"],

@@ -204,11 +204,13 @@ class LabelledBatches(FairseqDataset):
         """The batch of the given examples in fairseq's form.
 
         ``net_input["words"]`` (examples, most words) holds flat positions of first subwords in ``src_tokens``, -1 where
-        there is no word; it is None for pairs. ``target`` is padded with `IGNORED`; ``id`` are the examples' indices.
+        there is no word; it is None for pairs. ``target`` is padded with `IGNORED`; ``decisions`` says how many pairs
+        or words have one; ``id`` are the examples' indices.
         """
         items = [self.items[index] for index in chosen.tolist()]
         tokens = pad_blocks([row for item in items for row in item.rows], self.pad_index)
         padding = tokens == self.pad_index
+        target = _stack_targets([item.target for item in items])
         return {
             "id": torch.from_numpy(chosen),
             "nsentences": len(items),
@@ -219,7 +221,8 @@ class LabelledBatches(FairseqDataset):
                 "padding_mask": torch.from_numpy(padding) if padding.any() else None,
                 "words": _flat_words(items, tokens.shape[1]) if len(items[0].words) else None,
             },
-            "target": _stack_targets([item.target for item in items]),
+            "target": target,
+            "decisions": _decisions(target),
             "gold": Gold([self.gold[index] for index in chosen.tolist()]),
         }
 
@@ -241,6 +244,12 @@ def _flat_words(items: Sequence[Item], length: int) -> torch.Tensor:
         line[: len(item.words)] = (item.words[:, 0] + rows_before) * length + item.words[:, 1]
         rows_before += len(item.rows)
     return torch.from_numpy(words)
+
+
+def _decisions(target: torch.Tensor) -> int:
+    """Pairs or words that have a target; where a word has several values (head, relation) the first one counts."""
+    first = target[..., 0] if target.dim() == 3 else target
+    return int((first != IGNORED).sum())
 
 
 def _stack_targets(targets: Sequence[Array]) -> torch.Tensor:

@@ -176,9 +176,9 @@ def _update(
     states, padding, words = features(sample["net_input"])
     with torch.autocast(states.device.type, dtype=torch.bfloat16, enabled=features.bf16):
         scores = head(states, padding, words)
-        loss, count = head.scores.loss(scores, sample["target"].to(states.device))
+        loss = head.scores.loss(scores, sample["target"].to(states.device))
     optimizer.zero_grad()
-    (loss / max(count, 1)).backward()
+    (loss / max(sample["decisions"], 1)).backward()
     torch.nn.utils.clip_grad_norm_(head.parameters(), 1.0)
     optimizer.step()
 

@@ -96,7 +96,7 @@ class BiaffineHead(LabelHead):
         mixed = torch.einsum("swi,lij->swlj", dependents, self.label_weight)
         return (mixed * chosen[:, :, None, :]).sum(-1).float()
 
-    def loss(self, arcs: Arcs, target: Tensor) -> tuple[Tensor, int]:
+    def loss(self, arcs: Arcs, target: Tensor) -> Tensor:
         """Sum over the words of the cross-entropies of their head and of their relation to the gold head.
 
         Parameters
@@ -105,13 +105,14 @@ class BiaffineHead(LabelHead):
             Head and relation; `IGNORED` where there is no word, or no known relation.
         """
         heads, relations = target.unbind(-1)
-        there = heads != IGNORED
-        arc_loss = F.cross_entropy(arcs.scores[:, 1:][there], heads[there], reduction="sum")
+        arc_loss = F.cross_entropy(
+            arcs.scores[:, 1:].flatten(0, 1), heads.flatten(), ignore_index=IGNORED, reduction="sum"
+        )
         scores = self.relation_scores(arcs, heads.clamp(min=0))
         relation_loss = F.cross_entropy(
             scores.flatten(0, 1), relations.flatten(), ignore_index=IGNORED, reduction="sum"
         )
-        return arc_loss + relation_loss, int(there.sum())
+        return arc_loss + relation_loss
 
     def decode(self, arcs: Arcs, present: Tensor) -> list[list[tuple[int, int]]]:
         """The best trees with one root word each: (head, number of the relation) of every word."""

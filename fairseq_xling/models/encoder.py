@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.models.dropout import Dropout
 from fairseq_xling.models.language_modules import LanguageModules, start_equal
-from fairseq_xling.models.layers import LAYER_NORM_EPS, TransformerLayer, scale_residual_outputs
+from fairseq_xling.models.layers import LAYER_NORM_EPS, TransformerLayer, at_positions, scale_residual_outputs
 from fairseq_xling.sharing import Sharing
 
 
@@ -169,6 +169,7 @@ class XlingEncoder(nn.Module):
         padding_mask: Tensor | None = None,
         up_to: int | None = None,
         rows: Tensor | None = None,
+        only: Tensor | None = None,
     ) -> list[Tensor]:
         """Hidden states of every layer.
 
@@ -183,11 +184,13 @@ class XlingEncoder(nn.Module):
             Last layer to compute (0: the embeddings alone).
         rows : (batch, length, dim), optional
             Embeddings of the tokens, if they were looked up before.
+        only : (n,) int64, optional
+            Flat positions at which the last layer is wanted. Most of that layer is then not computed for the others.
 
         Returns
         -------
         list of (batch, length, dim)
-            L0 (the embeddings after their norm) to L`up_to`.
+            L0 (the embeddings after their norm) to L`up_to`; with `only` the last is (n, dim).
 
         Raises
         ------
@@ -205,9 +208,9 @@ class XlingEncoder(nn.Module):
         if padding_mask is not None:
             attend = ~padding_mask[:, None, None, :]
             x = x.masked_fill(padding_mask[..., None], 0)
-        states = [x]
-        for layer in list(self.layers)[:last]:
-            x = layer(language)(x, attend)
+        states = [x if last else at_positions(x, only)]
+        for number, layer in enumerate(list(self.layers)[:last], start=1):
+            x = layer(language)(x, attend, only if number == last else None)
             states.append(x)
         if self.final_norm is not None and last == self.shape.layers:
             states[-1] = self.final_norm(states[-1])

@@ -75,10 +75,9 @@ class LinearHead(LabelHead):
         """(..., dim) to scores (..., labels); `present` is not needed."""
         return self.scores(features)
 
-    def loss(self, scores: Tensor, target: Tensor) -> tuple[Tensor, int]:
-        """Sum of the cross-entropies, and how many there are; targets `IGNORED` do not count."""
-        loss = F.cross_entropy(scores.float().flatten(0, -2), target.flatten(), ignore_index=IGNORED, reduction="sum")
-        return loss, int((target != IGNORED).sum())
+    def loss(self, scores: Tensor, target: Tensor) -> Tensor:
+        """Sum of the cross-entropies; targets `IGNORED` do not count."""
+        return F.cross_entropy(scores.float().flatten(0, -2), target.flatten(), ignore_index=IGNORED, reduction="sum")
 
     def decode(self, scores: Tensor, present: Tensor | None) -> list[Any]:
         """Numbers of the best labels: one for each pair, or a list for the words of each sentence."""

@@ -29,7 +29,7 @@ class SelfAttention(nn.Module):
         self.qkv = Linear(dim, 3 * dim)
         self.out = Linear(dim, dim)
 
-    def forward(self, x: Tensor, attend: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, attend: Tensor | None, only: Tensor | None = None) -> Tensor:
         """Attend within each row.
 
         Parameters
@@ -37,10 +37,12 @@ class SelfAttention(nn.Module):
         x : (batch, length, dim)
         attend : (batch, 1, 1, length) bool, optional
             Positions that may be attended to; ``None`` allows all and permits flash attention.
+        only : (n,) int64, optional
+            Flat positions whose results are wanted.
 
         Returns
         -------
-        (batch, length, dim)
+        (batch, length, dim), or (n, dim) with `only`
         """
         batch, length, dim = x.shape
         queries, keys, values = self.qkv(x).view(batch, length, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)
@@ -49,7 +51,12 @@ class SelfAttention(nn.Module):
             mixed = _attention(queries, keys, values, attend, probability)
         else:
             mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=attend, dropout_p=probability)
-        return self.out(mixed.transpose(1, 2).reshape(batch, length, dim))
+        return self.out(at_positions(mixed.transpose(1, 2).reshape(batch, length, dim), only))
+
+
+def at_positions(x: Tensor, only: Tensor | None) -> Tensor:
+    """The vectors at some flat positions of (batch, length, dim): (n, dim); all of `x` where `only` is ``None``."""
+    return x if only is None else x.reshape(-1, x.shape[-1]).index_select(0, only)
 
 
 def _attention(queries: Tensor, keys: Tensor, values: Tensor, attend: Tensor | None, probability: float) -> Tensor:
@@ -102,12 +109,12 @@ class TransformerLayer(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
         self.dropout = Dropout(dropout)
 
-    def forward(self, x: Tensor, attend: Tensor | None = None) -> Tensor:
-        """(batch, length, dim) to the same shape; `attend` as in `SelfAttention`."""
+    def forward(self, x: Tensor, attend: Tensor | None = None, only: Tensor | None = None) -> Tensor:
+        """(batch, length, dim) to the same shape, or to (n, dim); `attend` and `only` as in `SelfAttention`."""
         if self.norm_before:
-            x = x + self.dropout(self.attention(self.attention_norm(x), attend))
+            x = at_positions(x, only) + self.dropout(self.attention(self.attention_norm(x), attend, only))
             return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
-        x = self.attention_norm(x + self.dropout(self.attention(x, attend)))
+        x = self.attention_norm(at_positions(x, only) + self.dropout(self.attention(x, attend, only)))
         return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
 
 

@@ -177,10 +177,10 @@ class XlingModel(BaseFairseqModel):
         fast = src_tokens.device.type == "cpu" and table.weight.numel() >= LARGE and torch.is_grad_enabled()
         predicted = src_tokens.numel() if masked is None else len(masked)
         tied = TiedTable(table.weight, src_tokens, table.padding_idx, predicted) if fast else None
-        hidden = self.encoder(src_tokens, lang, padding_mask, rows=tied.rows if tied else None)[-1]
-        if masked is not None:
-            hidden = hidden.reshape(-1, hidden.shape[-1]).index_select(0, masked)
-        return tied.scores(hidden, bias) if tied else F.linear(hidden, table.weight, bias)
+        if tied is None:
+            return F.linear(self.encoder(src_tokens, lang, padding_mask, only=masked)[-1], table.weight, bias)
+        only = None if masked is None else tied.filled(masked)
+        return tied.scores(self.encoder(src_tokens, lang, padding_mask, rows=tied.rows, only=only)[-1], bias)
 
     def train(self, mode: bool = True) -> "XlingModel":
         """As ever, but without a walk through all modules where nothing changes: fairseq asks for it every update."""

@@ -46,13 +46,29 @@ class TiedTable:
         low = autocasts_to_bfloat16()
         self._gradient = [torch.empty_like(weight)]
         self._factor = weight.detach().to(torch.bfloat16) if low else weight.detach()
+        self._predicted = predicted
         self._block = self._factor.new_empty(-(-predicted // STEP) * STEP if low else predicted, len(weight))
         self.rows, self._weight = _Lookup.apply(weight, tokens, padding)
 
+    def filled(self, positions: Tensor) -> Tensor:
+        """The positions of the predicted tokens, filled up with position 0 to the number that is computed."""
+        return F.pad(positions, (0, len(self._block) - len(positions)))
+
     def scores(self, hidden: Tensor, bias: Tensor) -> Tensor:
-        """Scores of the vocabulary for (n, dim) or (batch, length, dim); may be called once."""
+        """Scores of the vocabulary; may be called once.
+
+        Parameters
+        ----------
+        hidden : (n, dim) or (batch, length, dim)
+            Of the predicted tokens, or of those that `filled` gives.
+        bias : (vocabulary,)
+
+        Returns
+        -------
+        (predicted, vocabulary) or (batch, length, vocabulary)
+        """
         flat = hidden.reshape(-1, hidden.shape[-1])
-        scores = _Scores.apply(flat, self._weight, bias, self._factor, self._gradient, self._block)
+        scores = _Scores.apply(flat, self._weight, bias, self._factor, self._gradient, self._block, self._predicted)
         return scores if hidden.dim() == 2 else scores.view(*hidden.shape[:-1], -1)
 
 
@@ -79,29 +95,36 @@ class _Scores(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, factor: Tensor, gradient: list[Tensor], block: Tensor
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        factor: Tensor,
+        gradient: list[Tensor],
+        block: Tensor,
+        predicted: int,
     ) -> Tensor:
         x = _filled(hidden.to(factor.dtype), len(block))
         ctx.save_for_backward(x, factor)
-        ctx.gradient, ctx.block, ctx.types = gradient, block, (hidden.dtype, bias.dtype)
+        ctx.gradient, ctx.block, ctx.types, ctx.count = gradient, block, (hidden.dtype, bias.dtype), len(hidden)
         torch.addmm(bias.to(factor.dtype), x, factor.t(), out=block)
         # no view in autograd's eyes: the loss may write over it
-        return block.new_empty(0).set_(block.untyped_storage(), 0, (len(hidden), block.shape[1]), block.stride())
+        return block.new_empty(0).set_(block.untyped_storage(), 0, (predicted, block.shape[1]), block.stride())
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None, None, None]:
         x, factor = ctx.saved_tensors
-        count, block = len(grad), ctx.block
+        block = ctx.block
         if grad.data_ptr() == block.data_ptr() and grad.is_contiguous():  # the loss wrote it over the scores
-            block[count:] = 0
+            block[len(grad) :] = 0
             grad = block
         else:
             grad = _filled(grad.to(factor.dtype), len(block))
         gradient = ctx.gradient.pop()  # the only reference, so that autograd takes it as it is
         write_gradient(grad, x, gradient)
-        hidden = (grad @ factor)[:count].to(ctx.types[0])
-        return hidden, gradient, grad.sum(0).to(ctx.types[1]), None, None, None
+        hidden = (grad @ factor)[: ctx.count].to(ctx.types[0])
+        return hidden, gradient, grad.sum(0).to(ctx.types[1]), None, None, None, None
 
 
 def _filled(x: Tensor, count: int) -> Tensor:

@@ -209,11 +209,12 @@ class XlingTransferModel(BaseFairseqModel):
 
         Parameters as of `forward`; where there is no word the feature is some other one.
         """
-        hidden = self.encoder(src_tokens, lang, padding_mask)[-1]
+        rows, length = src_tokens.shape
         if words is None:
-            return hidden[:, 0]
-        flat = hidden.reshape(-1, hidden.shape[-1])
-        return flat.index_select(0, words.clamp(min=0).flatten()).view(*words.shape, -1)
+            first = torch.arange(0, rows * length, length, device=src_tokens.device)
+            return self.encoder(src_tokens, lang, padding_mask, only=first)[-1]
+        found = self.encoder(src_tokens, lang, padding_mask, only=words.clamp(min=0).flatten())[-1]
+        return found.view(*words.shape, -1)
 
     def forward(
         self, src_tokens: Tensor, lang: str, padding_mask: Tensor | None = None, words: Tensor | None = None

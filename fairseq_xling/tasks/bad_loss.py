@@ -7,7 +7,7 @@ which batch it was. Here the update is not made, so the model and the last check
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from fairseq.trainer import Trainer
@@ -33,17 +33,43 @@ class BadUpdateError(Exception):
     """The gradient of the present update is not finite."""
 
 
+class Batch(NamedTuple):
+    """What is kept of a batch until the update is made; nothing here waits for the device.
+
+    Attributes
+    ----------
+    language : str
+    ids : int64 tensor
+        Epoch and batch in pretraining, examples in fine-tuning.
+    labelled : bool
+        Whether it is one of fine-tuning.
+    nats : scalar tensor
+    """
+
+    language: str
+    ids: Tensor
+    labelled: bool
+    nats: Tensor
+
+    def __str__(self) -> str:
+        ids = self.ids.flatten().tolist()
+        if not self.labelled:
+            return f"language {self.language}, epoch {ids[0]}, batch {ids[1] + 1}"
+        shown = ", ".join(str(number + 1) for number in ids[:8])
+        return f"language {self.language}, examples {shown}{' ...' * (len(ids) > 8)}"
+
+
 class Watch:
     """The losses of the present update's batches, and the updates left out in a row."""
 
     def __init__(self) -> None:
-        self.batches: list[tuple[str, Tensor]] = []
+        self.batches: list[Batch] = []
         self.skipped = 0
 
     def note(self, sample: Any, model: Any, loss: Tensor, size: int) -> None:
         """Remember a batch after its backward pass; an exploded loss makes the gradient NaN, for all workers."""
         nats = loss.detach().float() / max(size, 1)
-        self.batches.append((describe(sample), nats))
+        self.batches.append(Batch(sample["net_input"]["lang"], sample["id"], "gold" in sample, nats))
         gradients = (p.grad for p in model.parameters() if p.grad is not None)
         first = next(gradients, None)
         gradient = next((each for each in gradients if each.dim() == 1), first)  # a small one, not the embeddings'
@@ -52,20 +78,11 @@ class Watch:
 
     def worst(self) -> str:
         """The batches of this worker whose losses are bad."""
-        found = [(name, float(nats)) for name, nats in self.batches]
-        bad = [f"{nats:.4g} nats in {name}" for name, nats in found if not nats <= MOST_NATS]
+        bad = [f"{float(batch.nats):.4g} nats in {batch}" for batch in self.batches if not batch.nats <= MOST_NATS]
         if bad:
             return "loss " + ", ".join(bad)
-        names = ", ".join(name for name, _ in found) or "no batch"
+        names = ", ".join(map(str, self.batches)) or "no batch"
         return f"the gradient is not finite; the losses of this worker are ({names})"
-
-
-def describe(sample: Any) -> str:
-    """Language and number of a batch: epoch and batch in pretraining, examples in fine-tuning."""
-    language, ids = sample["net_input"]["lang"], sample["id"].flatten().tolist()
-    if sample.get("gold") is None and len(ids) == 2:
-        return f"language {language}, epoch {ids[0]}, batch {ids[1] + 1}"
-    return f"language {language}, examples {', '.join(str(number + 1) for number in ids[:8])}{' ...' * (len(ids) > 8)}"
 
 
 def _watched_clip(self: Trainer, clip_norm: float) -> Tensor:

@@ -27,6 +27,7 @@ from fairseq_xling.tasks.allocator import keep_freed_memory
 from fairseq_xling.tasks.metrics_log import MetricsLog
 from fairseq_xling.tasks.throughput import TimedBatches, Utilisation, measure_matrix_rate
 from fairseq_xling.tasks.training_report import Pace, count_parameters, describe_epoch
+from fairseq_xling.tasks.training_step import forward_and_backward
 
 logger = logging.getLogger(__name__)
 
@@ -271,13 +272,9 @@ class XlingMaskedLMTask(FairseqTask):
         self._note_update(update_num)
         if isinstance(optimizer, AMPOptimizer):
             loss, size, log = super().train_step(sample, model, criterion, optimizer, update_num, **kwargs)
-        else:  # the same without what is of no use here and costs a small model more than its products
-            model.train()
-            with self._autocast(sample):
-                loss, size, log = criterion(model, sample)
-            if kwargs.get("ignore_grad"):
-                loss *= 0
-            optimizer.backward(loss)
+        else:
+            ignore = kwargs.get("ignore_grad", False)
+            loss, size, log = forward_and_backward(sample, model, criterion, optimizer, self._autocast(sample), ignore)
         self.bad_losses.note(sample, model, loss, size)
         return loss, size, log
 

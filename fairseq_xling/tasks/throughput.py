@@ -16,6 +16,8 @@ from fairseq_xling.models.encoder import Shape
 def step_flops(shape: Shape, tokens: int, length: float, predicted: Mapping[int, int]) -> float:
     """Floating-point operations of a training step: products only, forward once, backward twice.
 
+    What follows attention in the last layer is computed for the predicted tokens only, as the head is.
+
     Parameters
     ----------
     shape : Shape
@@ -26,9 +28,11 @@ def step_flops(shape: Shape, tokens: int, length: float, predicted: Mapping[int,
     predicted : mapping from int to int
         Predicted tokens by size of the vocabulary.
     """
-    layer = 4 * shape.dim**2 + 2 * shape.dim * shape.hidden + 2 * length * shape.dim
+    after_attention = shape.dim**2 + 2 * shape.dim * shape.hidden
+    layer = after_attention + 3 * shape.dim**2 + 2 * length * shape.dim
+    left_out = after_attention * (tokens - sum(predicted.values()))
     head = shape.dim * sum(size * count for size, count in predicted.items())
-    return 6.0 * (shape.layers * layer * tokens + head)
+    return 6.0 * (shape.layers * layer * tokens - left_out + head)
 
 
 def measure_matrix_rate(device: torch.device, dtype: torch.dtype) -> float:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from fairseq.data import iterators
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
+from fairseq.optim.amp_optimizer import AMPOptimizer
 from fairseq.tasks import FairseqTask
 from omegaconf import II, MISSING, open_dict
 from torch import Tensor
@@ -24,6 +25,7 @@ from fairseq_xling.models.encoder import VocabularyInfo
 from fairseq_xling.models.transfer import Description, Pretrained, read_pretrained
 from fairseq_xling.tasks import bad_loss, preemption
 from fairseq_xling.tasks.metrics_log import MetricsLog
+from fairseq_xling.tasks.training_step import forward_and_backward
 
 logger = logging.getLogger(__name__)
 
@@ -212,8 +214,11 @@ class TransferTask(FairseqTask):
         if self._metrics_log is None and self.cfg.rank == 0:
             self._metrics_log = MetricsLog(Path(self.cfg.save_dir) / "metrics.jsonl")
             self._metrics_log.start(update_num)
-        with self._autocast(sample):
+        if isinstance(optimizer, AMPOptimizer):
             loss, size, log = super().train_step(sample, model, criterion, optimizer, update_num, **kwargs)
+        else:
+            ignore = kwargs.get("ignore_grad", False)
+            loss, size, log = forward_and_backward(sample, model, criterion, optimizer, self._autocast(sample), ignore)
         self.bad_losses.note(sample, model, loss, size)
         return loss, size, log
 

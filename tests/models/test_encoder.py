@@ -116,6 +116,29 @@ def test_up_to_stops_early():
     assert torch.equal(whole[2], part[2])
 
 
+@pytest.mark.parametrize("norm_before", [False, True])
+@pytest.mark.parametrize("last", [0, 1, 3])
+def test_the_last_layer_at_some_positions_is_that_of_the_whole(last, norm_before):
+    model = make("1,3", norm_before=norm_before)
+    tokens, padding = batch(40)
+    only = torch.tensor([6, 0, 29, 6])  # in any order, one of them twice
+    whole = model.encoder(tokens, "en", padding, up_to=last)
+    part = model.encoder(tokens, "en", padding, up_to=last, only=only)
+    assert len(part) == last + 1
+    assert all(torch.equal(a, b) for a, b in zip(part[:-1], whole))
+    expected = whole[-1].reshape(30, -1)[only]
+    assert part[-1].shape == expected.shape
+    assert torch.allclose(part[-1], expected, atol=1e-6)
+    names, parameters = zip(*((name, p) for name, p in model.named_parameters() if ".fr." not in name))
+    direction = torch.randn(expected.shape)
+    ours, theirs = (
+        torch.autograd.grad((found * direction).sum(), parameters, allow_unused=True) for found in (part[-1], expected)
+    )
+    for name, a, b in zip(names, ours, theirs, strict=True):
+        assert (a is None) == (b is None), name
+        assert a is None or torch.allclose(a, b, atol=1e-5), name
+
+
 def test_unknown_language_and_long_block_are_refused():
     model = make()
     with pytest.raises(InputError, match="no language 'de'; it has en, fr"):

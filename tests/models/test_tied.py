@@ -10,7 +10,7 @@ from fairseq_xling.models.tied import TiedTable, write_gradient
 VOCABULARY, DIM, PADDING = 50, 8, 1
 
 
-def found_by(way, bf16, tokens, chosen, target, write_over=False):
+def found_by(way, bf16, tokens, chosen, target, write_over=False, filled=False):
     torch.manual_seed(0)
     weight = torch.randn(VOCABULARY, DIM).requires_grad_()
     bias = torch.randn(VOCABULARY).requires_grad_()
@@ -21,7 +21,8 @@ def found_by(way, bf16, tokens, chosen, target, write_over=False):
             rows = table.rows
         else:
             rows = F.embedding(tokens, weight, padding_idx=PADDING)
-        hidden = (rows @ layer).tanh().reshape(-1, DIM)[chosen]
+        only = table.filled(chosen) if way == "ours" and filled else chosen
+        hidden = (rows @ layer).tanh().reshape(-1, DIM)[only]
         scores = table.scores(hidden, bias) if way == "ours" else F.linear(hidden, weight, bias)
     values = scores.detach().float().clone()
     if write_over:  # as `_CrossEntropy` does
@@ -35,15 +36,16 @@ def found_by(way, bf16, tokens, chosen, target, write_over=False):
 
 @pytest.mark.parametrize("bf16", [False, True])
 @pytest.mark.parametrize("write_over", [False, True])
+@pytest.mark.parametrize("filled", [False, True])
 @pytest.mark.parametrize("count", [1, 31, 32, 33])
-def test_as_torch(bf16, write_over, count, monkeypatch):
+def test_as_torch(bf16, write_over, filled, count, monkeypatch):
     monkeypatch.setattr(tied, "ROWS", 16)
     torch.manual_seed(count)
     tokens = torch.randint(0, VOCABULARY, (5, 9))
     tokens[0, :3] = PADDING
     tokens[1, :4] = 7  # the same token several times
     chosen, target = torch.randperm(45)[:count], torch.randint(0, VOCABULARY, (count,))
-    ours = found_by("ours", bf16, tokens, chosen, target, write_over)
+    ours = found_by("ours", bf16, tokens, chosen, target, write_over, filled)
     theirs = found_by("torch", bf16, tokens, chosen, target)
     for a, b in zip(ours, theirs, strict=True):
         assert a.dtype == b.dtype == torch.float32

@@ -12,7 +12,9 @@ from fairseq_xling.checkpoints import read_state
 from fairseq_xling.evaluation.grid import train as fairseq_train
 from fairseq_xling.evaluation.zero_shot import FineTuned
 from fairseq_xling.formats.errors import InputError
+from fairseq_xling.tasks.transfer import TransferTask
 
+from ..tasks import without_values
 from ..tasks.pretraining import assert_equal_states, load
 from . import world
 
@@ -44,6 +46,19 @@ def test_each_task_learns_and_the_checkpoint_stands_alone(task, data, shared_mod
     assert main.value > evaluation.baselines.majority[main.metric] + 0.05
     (model,), _, _ = checkpoint_utils.load_model_ensemble_and_task([str(tmp_path / "run" / "checkpoint_best.pt")])
     assert model.state_dict().keys() == read_state(tmp_path / "run" / "checkpoint_best.pt")["model"].keys()
+
+
+@pytest.mark.parametrize("task", ["classification", "tagging", "parsing"])
+def test_a_step_asks_the_device_for_no_value(task, data, separate_model, tmp_path, monkeypatch):
+    losses = without_values.watch(monkeypatch, TransferTask)
+    train(task, data, separate_model, tmp_path, "--max-update", 2, "--optimizer", "xling_adam")
+    without_values.assert_none_has_a_value(losses)
+
+
+def test_fairseqs_own_precision_is_not_put_around_ours(data, shared_model, tmp_path, monkeypatch):
+    """It switches bfloat16 off on a GPU."""
+    monkeypatch.setattr(torch.cuda.amp, "autocast", None)
+    train("tagging", data, shared_model, tmp_path, "--max-update", 1, "--bf16-autocast")
 
 
 @pytest.mark.parametrize("task", ["classification", "parsing"])

@@ -99,6 +99,19 @@ def test_words_of_a_batch_point_at_their_first_subwords():
         there = line >= 0
         assert tokens.flatten()[line[there]].tolist() == [ids[start] for start in starts]
         assert torch.equal(target == IGNORED, ~there)
+    assert sample["decisions"] == 23
+
+
+def test_decisions_are_pairs_and_words_with_a_target():
+    pairs = LabelledBatches([pair_item([5], [6], target, 64) for target in (0, 2, IGNORED)], "abc", "en", 1)
+    assert pairs.sample(np.arange(3))["decisions"] == 2
+    arcs = [
+        sentence_item([5, 6], [0, 1], np.array(target), 64) for target in ([[2, 0], [0, IGNORED]], [[0, 1], [1, 3]])
+    ]
+    one = sentence_item([5], [0], np.array([[0, 1]]), 64)
+    sample = LabelledBatches([*arcs, one], "abc", "en", 1).sample(np.arange(3))
+    assert sample["target"].shape == (3, 2, 2)
+    assert sample["decisions"] == 5  # a word whose relation is unknown has a head all the same
 
 
 def test_gold_arrives_whole_on_a_gpu():
