@@ -78,4 +78,9 @@ def _log_loss(suffix: str, losses: list[Any], counts: list[Any]) -> None:
     nats = total / count
     metrics.log_scalar(f"loss{suffix}", nats / math.log(2), count, round=3, priority=100 if not suffix else 110)
     metrics.log_scalar(f"nats{suffix}", nats, count, round=3, priority=101 if not suffix else 111)
-    metrics.log_derived(f"ppl{suffix}", lambda meters: utils.get_perplexity(meters[f"loss{suffix}"].avg), priority=120)
+    metrics.log_derived(f"ppl{suffix}", lambda meters: _perplexity(meters[f"loss{suffix}"].avg), priority=120)
+
+
+def _perplexity(bits: Any) -> float | None:
+    """None, as the loss itself, where the interval of the log had no batch."""
+    return None if bits is None else utils.get_perplexity(bits)

@@ -1,5 +1,6 @@
 """Plans of jobs, this machine as a cluster, the job script's answer to every way to end, and the state of things."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -290,7 +291,9 @@ def test_submit_refuses_what_it_does_not_know():
 )
 def test_scripts_pass_signals_on(tmp_path, number, command, status):
     script = f"cd {tmp_path}; source {ROOT}/train_scripts/stages.sh; passing_signals_on {command}; exit $?"
-    process = subprocess.Popen(["bash", "-c", script])
+    # a shell cannot trap what was ignored when it began, as under nohup
+    as_ever = functools.partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)
+    process = subprocess.Popen(["bash", "-c", script], preexec_fn=as_ever)
     while not (tmp_path / "ready").exists():
         assert process.poll() is None
         time.sleep(0.01)
