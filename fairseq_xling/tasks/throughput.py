@@ -60,7 +60,9 @@ def _now(on_gpu: bool) -> float:
 
 
 class TimedBatches(EpochBatchIterator):
-    """fairseq's iterator that sums up how long training waits for its batches.
+    """fairseq's iterator that sums up how long training waits for its batches, and lets loaders go after the last one.
+
+    fairseq asks for as many batches as there are and not for the end, at which the loaders would stop by themselves.
 
     Attributes
     ----------
@@ -73,15 +75,15 @@ class TimedBatches(EpochBatchIterator):
     def _get_iterator_for_epoch(self, *args: Any, **kwargs: Any) -> CountingIterator | None:
         counted = super()._get_iterator_for_epoch(*args, **kwargs)
         if counted is not None:
-            counted._itr = _Timed(counted._itr, self)
+            counted._itr = _Timed(counted._itr, self, counted.total - counted.n)
         return counted
 
 
 class _Timed:
-    """An iterator that notes how long each item took."""
+    """An iterator over `count` items that notes how long each took."""
 
-    def __init__(self, items: Iterator[Any], owner: TimedBatches):
-        self._items, self._owner = items, owner
+    def __init__(self, items: Iterator[Any], owner: TimedBatches, count: int):
+        self._items, self._owner, self._left = items, owner, count
 
     def __iter__(self) -> Iterator[Any]:
         return self
@@ -90,6 +92,9 @@ class _Timed:
         begin = time.perf_counter()
         item = next(self._items)
         self._owner.waited += time.perf_counter() - begin
+        self._left -= 1
+        if self._left == 0:
+            self._items = iter(())
         return item
 
     def __getattr__(self, name: str) -> Any:

@@ -1,8 +1,10 @@
 """Pretraining through fairseq: end to end, resuming, two processes, and what is refused."""
 
+import gc
 import hashlib
 import json
 import logging
+import multiprocessing
 import re
 import socket
 import subprocess
@@ -14,6 +16,7 @@ import torch
 
 from fairseq_xling.data.masked_lm_dataset import BatchMasker
 from fairseq_xling.formats.errors import InputError
+from fairseq_xling.tasks.masked_lm import XlingMaskedLMTask
 
 from .pretraining import ROOT, assert_equal_states, command, load, run, train, write_data
 
@@ -116,6 +119,23 @@ def test_a_run_that_ends_within_an_epoch_leaves_no_loader_behind(shared, tmp_pat
     assert result.returncode == 0, result.stderr
     # its own loaders, which it ends, are no failure that it tells of
     assert not any(word in result.stderr for word in ("died", "killed", "Traceback")), result.stderr
+
+
+def test_loaders_of_training_and_validation_end_with_their_batches(shared, tmp_path, monkeypatch):
+    begin, alive = XlingMaskedLMTask.begin_epoch, []
+
+    def counted(self, epoch, model):
+        alive.append(len(multiprocessing.active_children()))
+        return begin(self, epoch, model)
+
+    monkeypatch.setattr(XlingMaskedLMTask, "begin_epoch", counted)
+    gc.collect()
+    gc.disable()  # it would find them, some time
+    try:
+        train(shared, tmp_path, "--max-epoch", 4, "--num-workers", 1)
+    finally:
+        gc.enable()
+    assert alive == [0, 0, 0, 0]
 
 
 def test_autocast_computes_in_bf16_and_keeps_fp32_weights(shared, tmp_path):
