@@ -17,22 +17,35 @@ from tests.torture.world import ROOT
 PATIENCE = 60.0
 
 
-def children(pid: int) -> list[int]:
-    """Processes that a process has started, from any of its threads: fairseq starts loaders from one of its own."""
-    found = []
+def helpers(pid: int) -> set[int]:
+    """Copies of a process that it has started, from any of its threads: fairseq starts loaders from one of its own.
+
+    Other programs do not count; on the way to training `ldconfig` is called.
+    """
+    found = set()
     with suppress(OSError):
         for thread in Path(f"/proc/{pid}/task").iterdir():
-            found += [int(word) for word in (thread / "children").read_text().split()]
-    return found
+            found |= {int(word) for word in (thread / "children").read_text().split()}
+    return {child for child in found if _words(child) == _words(pid)}
+
+
+def _words(pid: int) -> bytes | None:
+    """Its command line; None where it has ended."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return None
 
 
 def kill_a_child(process: subprocess.Popen, seconds: float) -> bool:
-    """Kill the first helper that appears; False if none does."""
+    """Kill the first helper that appears and stays; False if none does."""
     deadline = time.monotonic() + seconds
+    before: set[int] = set()
     while time.monotonic() < deadline and process.poll() is None:
-        for child in children(process.pid):
+        now = helpers(process.pid)
+        for child in now & before:  # one that is about to become another program is gone by now
             os.kill(child, signal.SIGKILL)
             return True
+        before = now
         time.sleep(0.02)
     return False
 
