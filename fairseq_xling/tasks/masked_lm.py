@@ -22,7 +22,7 @@ from fairseq_xling.data.vocabulary import Vocabularies
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.models.encoder import Shape, VocabularyInfo
 from fairseq_xling.sharing import Sharing
-from fairseq_xling.tasks import bad_loss, preemption, seeding
+from fairseq_xling.tasks import bad_loss, preemption, process_group, seeding
 from fairseq_xling.tasks.allocator import keep_freed_memory
 from fairseq_xling.tasks.metrics_log import MetricsLog
 from fairseq_xling.tasks.throughput import TimedBatches, Utilisation, measure_matrix_rate
@@ -134,6 +134,7 @@ class XlingMaskedLMTask(FairseqTask):
         preemption.install()
         bad_loss.install()
         seeding.install()
+        process_group.install()
         languages = [language.strip() for language in cfg.langs.split(",")] if cfg.langs else None
         vocabularies = Vocabularies.load(cfg.data, languages)
         for language in vocabularies.languages:

@@ -23,7 +23,7 @@ from fairseq_xling.data.vocabulary import Segmenter, Vocabularies
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.models.encoder import VocabularyInfo
 from fairseq_xling.models.transfer import Description, Pretrained, read_pretrained
-from fairseq_xling.tasks import bad_loss, preemption
+from fairseq_xling.tasks import bad_loss, preemption, process_group
 from fairseq_xling.tasks.metrics_log import MetricsLog
 from fairseq_xling.tasks.training_step import forward_and_backward
 
@@ -87,6 +87,7 @@ class TransferTask(FairseqTask):
         show_input_errors_in_one_line()
         preemption.install()
         bad_loss.install()
+        process_group.install()
         if not cfg.vocabulary:
             raise InputError("--vocabulary is missing: the data-bin that the model was pretrained on")
         return cls(cfg)
