@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import errno
 import sys
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 
 from fairseq_xling.formats.errors import InputError
@@ -78,7 +80,14 @@ def one_line(error: BaseException) -> str | None:
         return str(cause).strip().splitlines()[-1].removeprefix(f"{InputError.__module__}.{InputError.__name__}: ")
     if isinstance(error, OSError) and (error.filename is not None or error.errno in (errno.ENOSPC, errno.EDQUOT)):
         return str(error)
-    if isinstance(error, RuntimeError) and "DataLoader worker" in str(error) and "Traceback" not in str(error):
+    of_loader = isinstance(error, RuntimeError) and "DataLoader worker" in str(error) and "Traceback" not in str(error)
+    if of_loader or (isinstance(error, ConnectionError | EOFError) and _went_through(error, "multiprocessing")):
         reason = " ".join(str(error).split())
         return f"a data loader died, killed from outside or by a small /dev/shm: try --num-workers 0 ({reason})"
     return None
+
+
+def _went_through(error: BaseException, package: str) -> bool:
+    """Whether an error was raised in, or passed, a package: there a connection is one to a process of this program."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(package in Path(frame.f_code.co_filename).parts for frame, _ in frames)

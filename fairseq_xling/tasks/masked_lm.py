@@ -160,6 +160,8 @@ class XlingMaskedLMTask(FairseqTask):
 
     def build_model(self, cfg: FairseqDataclass, from_checkpoint: bool = False) -> torch.nn.Module:
         """Build the model and state what is shared."""
+        if self.cfg.tokens_per_sample < 1:
+            raise InputError(f"--tokens-per-sample {self.cfg.tokens_per_sample}: expected at least 1")
         model = super().build_model(cfg, from_checkpoint)
         if self.cfg.tokens_per_sample > model.max_positions():
             raise InputError(

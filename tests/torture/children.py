@@ -7,6 +7,7 @@ import resource
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,6 +51,9 @@ def forked(work: Callable[[], int], seconds: float, output: Path | None = None, 
                 sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
             status = work()
             sys.stdout.flush()
+            sys.stderr.flush()
+        except Exception:
+            traceback.print_exc()
             sys.stderr.flush()
         finally:
             os._exit(status)

@@ -107,9 +107,9 @@ def fuzz_reader(reader: Reader, world: Path, inputs: range, seed: int, until: fl
         number += len(done)
         if status == 0:
             break
-        if len(lines) > len(done):
-            said = (world / "child.txt").read_text(errors="replace").strip().splitlines()[-1:]
-            tally.note(f"process ended with {status} {''.join(said)[:100]}", lines[-1]["begins"])
+        said = (world / "child.txt").read_text(errors="replace").strip().splitlines()[-1:]
+        what = lines[-1].get("begins", "between two inputs") if lines else "before the first input"
+        tally.note(f"process ended with {status} {''.join(said)[:100]}", what)
         number += 1
     for name, data in originals.items():
         (world / name).write_bytes(data)
@@ -127,7 +127,10 @@ def _child(
                 return 0
             rng = Random(f"{reader.name} {seed} {number}")
             name = rng.choice(sorted(originals))
-            data, how = reader.damage(originals[name], rng)
+            try:
+                data, how = reader.damage(originals[name], rng)
+            except MemoryError:  # the damage itself needs more than the readers may have
+                data, how = b"", "emptied"
             what = f"input {number} of seed {seed}: {name} {how}"
             out.write(json.dumps({"begins": what}) + "\n")
             out.flush()

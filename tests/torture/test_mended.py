@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import sqlite3
 from dataclasses import asdict
 from pathlib import Path
@@ -168,6 +169,15 @@ def test_what_is_expected_is_one_line():
     inside = "Caught InputError in DataLoader worker process 0.\nTraceback (most recent call last):\n  x\n"
     assert command.one_line(InputError(inside + "fairseq_xling.formats.errors.InputError: a.bin: bad")) == "a.bin: bad"
     assert command.one_line(RuntimeError("x")) is None
+    assert command.one_line(ConnectionResetError(104, "Connection reset by peer")) is None  # of whom?
+
+
+def test_a_loader_that_dies_while_it_sends_is_one_line():
+    ours, loaders = multiprocessing.Pipe()
+    loaders.close()
+    with pytest.raises((EOFError, ConnectionError)) as caught:
+        ours.recv()
+    assert command.one_line(caught.value).startswith("a data loader died")
 
 
 def test_the_need_of_disk_is_told(tmp_path):
