@@ -230,6 +230,7 @@ def test_random_words_of_the_own_language(shared, tmp_path):
 @pytest.mark.parametrize(
     ("extra", "says"),
     [
+        (["--tokens-per-sample", "0"], "--tokens-per-sample 0: expected at least 1"),
         (["--separate", "9"], "no layer 9; layers are counted from 1 to 4"),
         (["--separate", "emb,1-4"], "everything is separate"),
         (["--langs", "en,de"], "'de'"),
