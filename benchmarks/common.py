@@ -22,6 +22,8 @@ import torch
 from fairseq.data.indexed_dataset import MMapIndexedDatasetBuilder
 
 from fairseq_xling.formats.files import atomic_write
+from fairseq_xling.models.encoder import Shape as EncoderShape
+from fairseq_xling.tasks.throughput import step_flops
 
 ROOT = Path(__file__).resolve().parents[1]
 STOCK = "stock fairseq"
@@ -72,9 +74,8 @@ class Shape:
 
         The head, and in the last layer what follows attention, on the 15 % that are predicted.
         """
-        after_attention = self.dim**2 + 2 * self.dim * self.hidden
-        layer = after_attention + 3 * self.dim**2 + 2 * self.block * self.dim
-        return 6 * (self.layers * layer - 0.85 * after_attention + 0.15 * self.dim * self.vocabulary)
+        encoder = EncoderShape(self.layers, self.dim, self.heads, self.hidden)
+        return step_flops(encoder, 100, self.block, {self.vocabulary: 15}) / 100
 
 
 SHAPES = {
