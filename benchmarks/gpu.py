@@ -5,12 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from common import (
+    FAST,
     SHAPES,
+    Shape,
     machine,
     our_arguments,
     parser,
@@ -29,15 +32,20 @@ EXPLANATION = """
 Measures the rate of dense bfloat16 products, then trains this project's model in bfloat16 at the paper's shape (8
 layers, width 768, 79,000 subwords, batches of 96 x 256) and stock fairseq in each setting for one GPU; prints tokens a
 second, the share of the measured rate (model FLOPs utilisation) and the ratio to stock fairseq's fastest setting;
-at the end a profile of a few updates. --tiny runs all of it with a small model on whatever device there is.
+at the end a profile of a few updates. "fast" is with --torch-compile --cuda-graph. --tiny runs all of it with a small
+model on whatever device there is.
 
 example: benchmarks/gpu.sh --out runs/bench/gpu.json
 """
 OURS = {
-    "ours, bfloat16": ["--bf16-autocast"],
-    "ours, bfloat16, layers 1-3 per language": ["--bf16-autocast", "--separate", "1-3"],
+    "ours": [],
+    "ours, fast": FAST,
+    "ours, fast, layers 1-3 per language": [*FAST, "--separate", "1-3"],
+    "ours, fast, twice the batch": FAST,
 }
-STOCK = {"stock fairseq, float32": [], "stock fairseq, --fp16": ["--fp16"], "stock fairseq, --amp": ["--amp"]}
+STOCK = {"stock fairseq, --fp16": ["--fp16"], "stock fairseq, --amp": ["--amp"], "stock fairseq, float32": []}
+SECONDS = 60
+"""Longest that one run may take."""
 
 
 def main() -> None:
@@ -50,25 +58,45 @@ def main() -> None:
         print("benchmarks/gpu.sh: no GPU here, nothing measured", file=sys.stderr)
         sys.exit(3)
     name = "tiny" if chosen.tiny else "gpu"
-    shape = SHAPES[name] if chosen.tiny else type(SHAPES[name])(**{**vars(SHAPES[name]), "batch": chosen.batch})
+    shape = SHAPES[name] if chosen.tiny else replace(SHAPES[name], batch=chosen.batch)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     rate = measure_matrix_rate(device, torch.bfloat16)
     print(f"dense bfloat16 products: {rate / 1e12:.2f} TFLOP/s, measured", flush=True)
     speeds: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder) / "data"
-        write_corpus(data, shape, 2_000 if chosen.tiny else 100_000)
-        common = training_arguments(data, Path(folder) / "save", shape)
-        for contender, words in {**OURS, **STOCK}.items():
-            kind = our_arguments(shape) if contender in OURS else stock_arguments(shape)
+        write_corpus(Path(folder) / "data", shape, 2_000 if chosen.tiny else 150_000)
+        for contender in [*OURS, *STOCK]:
             print(f"{contender} ...", file=sys.stderr, flush=True)
             try:
-                speeds[contender] = train([*common, *kind, *words], shape, timeout=60).tokens_per_second
+                speeds[contender] = speed_of(contender, Path(folder), shape)
             except OSError as error:
                 print(f"{contender} does not work here: {str(error).splitlines()[0]}", flush=True)
     report(speeds, shape.flops_per_token / rate, chosen.out)
-    step = [sys.executable, str(Path(__file__).with_name("step.py")), "--shape", name, "--bf16", "--profile"]
-    subprocess.run([*step, "--updates", "5"], timeout=120, check=True)
+    step = [sys.executable, str(Path(__file__).with_name("step.py")), "--shape", name, "--bf16", "--fast", "--profile"]
+    try:
+        subprocess.run([*step, "--updates", "5"], timeout=SECONDS, check=True)
+    except subprocess.TimeoutExpired:
+        print(f"the profile was given up after {SECONDS} s", flush=True)
+
+
+def speed_of(contender: str, folder: Path, shape: Shape) -> float:
+    """Tokens a second of one contender.
+
+    Raises
+    ------
+    OSError
+        It does not work here, or not within `SECONDS`.
+    """
+    if contender.endswith("twice the batch"):
+        shape = replace(shape, batch=2 * shape.batch, updates=shape.updates // 2, interval=max(shape.interval // 2, 1))
+    if contender.endswith("float32"):  # some ten times slower
+        shape = replace(shape, updates=max(shape.updates // 3, 4), interval=max(shape.interval // 3, 1))
+    words = training_arguments(folder / "data", folder / "save", shape)
+    if contender in OURS:
+        words += [*our_arguments(shape), "--bf16-autocast", *OURS[contender]]
+    else:
+        words += [*stock_arguments(shape), *STOCK[contender]]
+    return train(words, shape, timeout=SECONDS).tokens_per_second
 
 
 def report(speeds: dict[str, float], seconds_per_token: float, out: Path | None) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import fairseq_train  # noqa: F401  # the name that stock fairseq misses
 import torch
 from common import (
+    FAST,
     SHAPES,
     Shape,
     machine,
@@ -46,18 +47,20 @@ def main() -> None:
     options.add_argument("--shape", choices=list(SHAPES), default="tiny", help="size of model and batch (tiny)")
     options.add_argument("--stock", action="store_true", help="stock fairseq's task, model and optimiser")
     options.add_argument("--bf16", action="store_true", help="ours in bfloat16")
+    options.add_argument("--fast", action="store_true", help="ours with --torch-compile --cuda-graph, for a GPU")
     options.add_argument("--separate", default="", help="ours with language-specific parts, e.g. 1-3")
     options.add_argument("--updates", type=int, default=3, help="that are timed (3); two before them are not")
     options.add_argument("--profile", action="store_true", help="a table of operations too, from as many more updates")
     chosen = options.parse_args()
-    if chosen.stock and (chosen.bf16 or chosen.separate):
-        sys.exit("step.py: stock fairseq has neither --bf16 on a CPU nor --separate")
+    if chosen.stock and (chosen.bf16 or chosen.separate or chosen.fast):
+        sys.exit("step.py: stock fairseq has neither --bf16 on a CPU nor --separate nor --fast")
     shape = SHAPES[chosen.shape]
     with tempfile.TemporaryDirectory() as folder:
         write_corpus(Path(folder) / "data", shape, 20_000 if chosen.shape != "tiny" else 2_000)
         words = training_arguments(Path(folder) / "data", Path(folder) / "save", shape)
         words += stock_arguments(shape) if chosen.stock else our_arguments(shape)
         words += ["--bf16-autocast"] if chosen.bf16 else []
+        words += FAST if chosen.fast else []
         words += ["--separate", chosen.separate] if chosen.separate else []
         update = updater(words)
         for _ in range(2):

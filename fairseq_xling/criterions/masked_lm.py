@@ -1,6 +1,7 @@
 """Cross-entropy of the masked tokens, logged for each language by itself."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from fairseq.dataclass import FairseqDataclass
 from fairseq.logging import metrics
 from torch import Tensor, nn
 
-from fairseq_xling.criterions.cross_entropy import cross_entropy_sum
+from fairseq_xling.criterions.cross_entropy import cross_entropy_sum, plain_cross_entropy_sum
 
 
 @dataclass
@@ -26,6 +27,12 @@ class XlingMaskedLMCriterion(FairseqCriterion):
     fairseq's `loss` is in bits (base 2); `nats` is the same in nats, as XLM prints it; `ppl` is either's perplexity.
     """
 
+    def __init__(self, task: Any):
+        super().__init__(task)
+        self._compiled: Callable[[Tensor, Tensor], Tensor] | None = None
+        if getattr(task.cfg, "torch_compile", False):
+            self._compiled = torch.compile(plain_cross_entropy_sum)
+
     def forward(self, model: nn.Module, sample: dict[str, Any], reduce: bool = True) -> tuple[Tensor, int, dict]:
         """Sum of the losses of the masked tokens of one batch.
 
@@ -37,8 +44,17 @@ class XlingMaskedLMCriterion(FairseqCriterion):
         logging_output : dict
             The same keys in every batch, so that workers on different languages can be summed.
         """
-        logits = model(**sample["net_input"])
-        loss = cross_entropy_sum(logits, sample["target"])
+        return self.logged(self.loss(model, sample), sample)
+
+    def loss(self, model: nn.Module, sample: dict[str, Any]) -> Tensor:
+        """Sum of the losses in nats: all that the device computes. Targets `IGNORED` count nothing."""
+        scores = model(**sample["net_input"])
+        if scores.is_cuda and self._compiled is not None:
+            return self._compiled(scores, sample["target"])
+        return cross_entropy_sum(scores, sample["target"])
+
+    def logged(self, loss: Tensor, sample: dict[str, Any]) -> tuple[Tensor, int, dict[str, Any]]:
+        """What `forward` returns, once the loss is computed."""
         predicted = sample["target"].numel()
         language = sample["net_input"]["lang"]
         logging_output: dict[str, Any] = {

@@ -17,9 +17,14 @@ def dropout(x: Tensor, probability: float) -> Tensor:
     """
     if probability == 0:
         return x
-    if x.device.type != "cpu":
-        return F.dropout(x, probability)
-    return x * _mask(x, probability)
+    if cheap_masks(x):
+        return x * _mask(x, probability)
+    return F.dropout(x, probability)
+
+
+def cheap_masks(x: Tensor) -> bool:
+    """Whether `dropout` makes its own masks for `x`: on a CPU, outside of code that torch.compile is making."""
+    return x.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def _mask(x: Tensor, probability: float) -> Tensor:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fairseq_xling.models.dropout import Dropout, dropout
+from fairseq_xling.models.dropout import Dropout, cheap_masks, dropout
 from fairseq_xling.models.linear import Linear
 
 LAYER_NORM_EPS = 1e-12
@@ -47,7 +49,7 @@ class SelfAttention(nn.Module):
         batch, length, dim = x.shape
         queries, keys, values = self.qkv(x).view(batch, length, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)
         probability = self.dropout if self.training else 0.0
-        if probability and x.device.type == "cpu":  # no fast kernel there drops weights
+        if probability and cheap_masks(x):  # no fast kernel there drops weights
             mixed = _attention(queries, keys, values, attend, probability)
         else:
             mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=attend, dropout_p=probability)
@@ -124,3 +126,13 @@ def scale_residual_outputs(layers: list[TransformerLayer], depth: int) -> None:
         for layer in layers:
             layer.attention.out.weight /= (2 * depth) ** 0.5
             layer.feed_forward.out.weight /= (2 * depth) ** 0.5
+
+
+def compile_layers(model: nn.Module, **options: Any) -> None:
+    """Let torch.compile fuse the small operations of each layer; all layers of a kind share one compilation.
+
+    `options` are those of torch.compile.
+    """
+    for module in model.modules():
+        if isinstance(module, TransformerLayer):
+            module.compile(**options)

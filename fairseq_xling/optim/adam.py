@@ -45,10 +45,11 @@ class XlingAdam(FairseqOptimizer):
         super().__init__(cfg)
         self._optimizer = torch.optim.AdamW(params, fused=True, **self.optimizer_config)
         self._factor: float | torch.Tensor = 1.0
+        self._left_out: torch.Tensor | None = None
 
     def zero_grad(self) -> None:
         """Drop all gradients."""
-        self._factor = 1.0
+        self._factor, self._left_out = 1.0, None
         for parameter in self.params:
             parameter.grad = None
 
@@ -73,6 +74,10 @@ class XlingAdam(FairseqOptimizer):
             self._factor = self._factor * (max_norm / (norm + 1e-6)).clamp(max=1)
         return norm
 
+    def leave_out_if(self, bad: torch.Tensor) -> None:
+        """Make no update at the next `step` if `bad`, a scalar on the device, is true there; nobody waits for it."""
+        self._left_out = bad.to(torch.float32)
+
     def step(
         self, closure: Callable[[], Any] | None = None, scale: float = 1.0, groups: list[dict] | None = None
     ) -> None:
@@ -87,6 +92,7 @@ class XlingAdam(FairseqOptimizer):
         if not isinstance(factor, float) or factor != 1:
             divisor = torch.as_tensor(1 / factor, dtype=torch.float32, device=first.device)
         self._optimizer.grad_scale = divisor  # type: ignore[attr-defined]
+        self._optimizer.found_inf, self._left_out = self._left_out, None  # type: ignore[attr-defined]
         self._optimizer.step(closure)
 
     @property

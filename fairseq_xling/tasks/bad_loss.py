@@ -59,12 +59,33 @@ class Batch(NamedTuple):
         return f"language {self.language}, examples {shown}{' ...' * (len(ids) > 8)}"
 
 
+class Update(NamedTuple):
+    """An update whose norm is on its way from the device.
+
+    Attributes
+    ----------
+    number : int
+    batches : list of Batch
+    norm : scalar tensor
+        In memory of the host, valid once the event has happened.
+    arrived : torch.cuda.Event, optional
+        ``None``: it is there.
+    """
+
+    number: int
+    batches: list[Batch]
+    norm: Tensor
+    arrived: torch.cuda.Event | None
+
+
 class Watch:
     """The losses of the present update's batches, and the updates left out in a row."""
 
     def __init__(self) -> None:
         self.batches: list[Batch] = []
         self.skipped = 0
+        self._earlier: Update | None = None
+        self._norm: Tensor | None = None
 
     def note(self, sample: Any, model: Any, loss: Tensor, size: int) -> None:
         """Remember a batch after its backward pass; an exploded loss makes the gradient NaN, for all workers."""
@@ -76,24 +97,88 @@ class Watch:
         if gradient is not None:  # times 1 changes no bit; no wait for the device
             gradient.mul_(torch.where(nats <= MOST_NATS, 1.0, float("nan")).to(gradient))
 
-    def worst(self) -> str:
-        """The batches of this worker whose losses are bad."""
-        bad = [f"{float(batch.nats):.4g} nats in {batch}" for batch in self.batches if not batch.nats <= MOST_NATS]
+    def worst(self, batches: list[Batch] | None = None) -> str:
+        """The batches of this worker whose losses are bad, of the present update or of another."""
+        batches = self.batches if batches is None else batches
+        bad = [f"{float(batch.nats):.4g} nats in {batch}" for batch in batches if not batch.nats <= MOST_NATS]
         if bad:
             return "loss " + ", ".join(bad)
-        names = ", ".join(map(str, self.batches)) or "no batch"
+        names = ", ".join(map(str, batches)) or "no batch"
         return f"the gradient is not finite; the losses of this worker are ({names})"
+
+    def ask_later(self, trainer: Trainer, norm: Tensor) -> Tensor:
+        """Leave it to the device whether the update is made, and answer for the one before.
+
+        Returns
+        -------
+        scalar tensor in memory of the host
+            The last norm that was finite, of the update before at the latest; of this one if there was none.
+        """
+        trainer.optimizer.leave_out_if(~torch.isfinite(norm))
+        before, self._earlier = self._earlier, self._on_its_way(trainer.get_num_updates() + 1, norm)
+        if before is not None:
+            self._settle(trainer, before)
+        elif self._norm is None:  # nothing to answer yet
+            self.settle(trainer)
+        return torch.zeros(()) if self._norm is None else self._norm
+
+    def settle(self, trainer: Trainer) -> None:
+        """Wait for the last answer."""
+        earlier, self._earlier = self._earlier, None
+        if earlier is not None:
+            self._settle(trainer, earlier)
+
+    def _on_its_way(self, number: int, norm: Tensor) -> Update:
+        if not norm.is_cuda:
+            return Update(number, list(self.batches), norm, None)
+        host, arrived = torch.empty((), dtype=norm.dtype, pin_memory=True), torch.cuda.Event()
+        host.copy_(norm.detach(), non_blocking=True)
+        arrived.record()
+        return Update(number, list(self.batches), host, arrived)
+
+    def _settle(self, trainer: Trainer, update: Update) -> None:
+        if update.arrived is not None:
+            update.arrived.synchronize()
+        if torch.isfinite(update.norm):
+            self.skipped, self._norm = 0, update.norm
+        else:
+            self.left_out(trainer, update.number, update.batches)
+
+    def left_out(self, trainer: Trainer, number: int, batches: list[Batch]) -> None:
+        """An update was not made: say so, and stop or go on.
+
+        Raises
+        ------
+        InputError
+            Training stops.
+        """
+        line = f"update {number} was not made: {self.worst(batches)}"
+        self.skipped += 1
+        if str(trainer.task.cfg.on_bad_loss) == "skip" and self.skipped <= MOST_SKIPPED:
+            logger.warning(f"{line}; left out (--on-bad-loss skip)")
+            return
+        advice = "the last checkpoint is as it was; try a lower --lr, a --clip-norm, or --on-bad-loss skip"
+        if self.skipped > 1:
+            advice = f"{self.skipped - 1} updates before it were left out; try a lower --lr or a --clip-norm"
+        raise InputError(f"{line}; {advice}", trainer.cfg.checkpoint.save_dir) from None
+
+
+def _can_wait(trainer: Trainer, norm: Tensor) -> bool:
+    """Whether the answer may come an update later: one worker on a GPU, and an optimiser that leaves updates out."""
+    return norm.is_cuda and trainer.data_parallel_world_size == 1 and hasattr(trainer.optimizer, "leave_out_if")
 
 
 def _watched_clip(self: Trainer, clip_norm: float) -> Tensor:
     """fairseq's `clip_grad_norm`; its answer is the same for all workers, so all of them stop or none."""
     norm = _clip_grad_norm(self, clip_norm)
-    if (
-        getattr(self.task, "bad_losses", None) is not None
-        and not self.cfg.common.amp
-        and not torch.isfinite(norm).all()
-    ):
+    watch: Watch | None = getattr(self.task, "bad_losses", None)
+    if watch is None or self.cfg.common.amp:
+        return norm
+    if _can_wait(self, norm):
+        return watch.ask_later(self, norm)
+    if not torch.isfinite(norm).all():
         raise BadUpdateError
+    watch.skipped = 0
     return norm
 
 
@@ -104,21 +189,18 @@ def _watched_step(self: Trainer, samples: Any, raise_oom: bool = False) -> Any:
         return _train_step(self, samples, raise_oom)
     watch.batches.clear()
     try:
-        output = _train_step(self, samples, raise_oom)
+        return _train_step(self, samples, raise_oom)
     except BadUpdateError:
         self.zero_grad()
-        update = self.get_num_updates() + 1
-        line = f"update {update} was not made: {watch.worst()}"
-        watch.skipped += 1
-        if str(self.task.cfg.on_bad_loss) == "skip" and watch.skipped <= MOST_SKIPPED:
-            logger.warning(f"{line}; left out (--on-bad-loss skip)")
-            return None
-        advice = "the last checkpoint is as it was; try a lower --lr, a --clip-norm, or --on-bad-loss skip"
-        if watch.skipped > 1:
-            advice = f"{watch.skipped - 1} updates before it were left out; try a lower --lr or a --clip-norm"
-        raise InputError(f"{line}; {advice}", self.cfg.checkpoint.save_dir) from None
-    watch.skipped = 0
-    return output
+        watch.left_out(self, self.get_num_updates() + 1, watch.batches)
+        return None
+
+
+def settle(trainer: Trainer) -> None:
+    """At the end of training: hear whether its last update was made."""
+    watch: Watch | None = getattr(trainer.task, "bad_losses", None)
+    if watch is not None:
+        watch.settle(trainer)
 
 
 def install() -> None:

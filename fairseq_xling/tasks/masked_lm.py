@@ -21,10 +21,12 @@ from fairseq_xling.data.schedule import sampling_probabilities
 from fairseq_xling.data.vocabulary import Vocabularies
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.models.encoder import Shape, VocabularyInfo
+from fairseq_xling.models.layers import compile_layers
 from fairseq_xling.sharing import Sharing
 from fairseq_xling.tasks import bad_loss, preemption, process_group, seeding
 from fairseq_xling.tasks.allocator import keep_freed_memory
 from fairseq_xling.tasks.metrics_log import MetricsLog
+from fairseq_xling.tasks.step_graph import StepGraphs
 from fairseq_xling.tasks.throughput import TimedBatches, Utilisation, measure_matrix_rate
 from fairseq_xling.tasks.training_report import Pace, count_parameters, describe_epoch
 from fairseq_xling.tasks.training_step import forward_and_backward
@@ -72,6 +74,20 @@ class XlingMaskedLMConfig(FairseqDataclass):
     bf16_autocast: bool = field(
         default=False,
         metadata={"help": "compute in bfloat16 with float32 weights, on CPU or GPU (fairseq's --bf16 is for TPUs)"},
+    )
+    torch_compile: bool = field(
+        default=False,
+        metadata={
+            "help": "let torch.compile fuse the small operations of layers and loss, on a GPU only; needs Triton and a "
+            "C compiler, and half a minute at the start"
+        },
+    )
+    cuda_graph: bool = field(
+        default=False,
+        metadata={
+            "help": "launch forward and backward pass as one CUDA graph, so that a GPU does not wait for a slow host; "
+            "for --blocks stream, and with several workers for --ddp-backend legacy_ddp"
+        },
     )
     on_bad_loss: ChoiceEnum(bad_loss.CHOICES) = field(  # type: ignore[valid-type]
         default="stop", metadata={"help": bad_loss.HELP}
@@ -126,6 +142,7 @@ class XlingMaskedLMTask(FairseqTask):
         self._shape: Shape | None = None
         self._batches: TimedBatches | None = None
         self._utilisation: Utilisation | None = None
+        self._graphs: StepGraphs | None = None
 
     @classmethod
     def setup_task(cls, cfg: XlingMaskedLMConfig, **kwargs: Any) -> "XlingMaskedLMTask":
@@ -170,6 +187,9 @@ class XlingMaskedLMTask(FairseqTask):
         logger.info(f"language-specific parts: {self.sharing or 'none'}")
         logger.info(count_parameters(model))
         self._shape = model.encoder.shape
+        if self.cfg.cuda_graph:
+            by_language = bool(str(self.sharing)) or self._shape.language_embeddings
+            self._graphs = StepGraphs(self.cfg.mask_prob, by_language, self._autocast)
         return model
 
     def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, **kwargs: Any) -> None:
@@ -263,6 +283,8 @@ class XlingMaskedLMTask(FairseqTask):
         device = next(model.parameters()).device
         if device.type == "cpu":
             keep_freed_memory()
+        elif self.cfg.torch_compile:
+            compile_layers(model)
         dtype = torch.bfloat16 if self.cfg.bf16_autocast else torch.float32
         rate = self.cfg.matrix_rate * 1e12 or measure_matrix_rate(device, dtype)
         sizes = {language: len(self.vocabularies.dictionary(language)) for language in self.languages}
@@ -275,6 +297,8 @@ class XlingMaskedLMTask(FairseqTask):
         self._note_update(update_num)
         if isinstance(optimizer, AMPOptimizer):
             loss, size, log = super().train_step(sample, model, criterion, optimizer, update_num, **kwargs)
+        elif self._graphs is not None and not kwargs.get("ignore_grad", False) and self._graphs.fits(sample, model):
+            loss, size, log = self._graphs.forward_and_backward(sample, model, criterion)
         else:
             ignore = kwargs.get("ignore_grad", False)
             loss, size, log = forward_and_backward(sample, model, criterion, optimizer, self._autocast(sample), ignore)

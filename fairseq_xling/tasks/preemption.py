@@ -24,7 +24,7 @@ import torch
 from fairseq import checkpoint_utils
 from fairseq.distributed import utils as distributed_utils
 
-from fairseq_xling.tasks import checkpoint_safety
+from fairseq_xling.tasks import bad_loss, checkpoint_safety
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +100,7 @@ def _between_updates(original: Callable[..., Any]) -> Callable[..., Any]:
         losses, ends = original(cfg, trainer, task, epoch_itr, subsets, end_of_epoch)
         if ends:
             _watch.stop()
+            bad_loss.settle(trainer)
         elif _watch.asked(trainer) and not end_of_epoch:
             _stop(cfg, trainer, epoch_itr)
         return losses, ends

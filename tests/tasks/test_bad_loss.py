@@ -84,3 +84,50 @@ def test_a_rate_that_explodes_ends_the_program_in_one_line(data, tmp_path):
     assert "Traceback" not in result.stderr
     assert "was not made: " in result.stderr.strip().splitlines()[-1]
     assert not (tmp_path / "crash.pt").exists()
+
+
+def on_a_gpu(monkeypatch):
+    """The answer comes an update later, as on a GPU; here from the host's own memory."""
+    monkeypatch.setattr(bad_loss, "_can_wait", lambda trainer, norm: hasattr(trainer.optimizer, "leave_out_if"))
+
+
+@pytest.mark.parametrize("last", [4, 7])
+def test_later_it_stops_names_the_batch_and_spoils_nothing(data, tmp_path, spoil, monkeypatch, last):
+    options = ("--optimizer", "xling_adam", "--clip-norm", 1, "--save-interval-updates", 1)
+    whole = train(data, tmp_path / "whole", "--max-update", 3, *options)
+    on_a_gpu(monkeypatch)
+    spoil({(1, 3): math.nan})
+    with pytest.raises(InputError, match=r"update 4 was not made: loss nan nats in language (en|fr), epoch 1, batch 4"):
+        train(data, tmp_path / "run", "--max-update", last, *options)
+    after = load(tmp_path / "run")
+    assert all(torch.equal(after["model"][name], value) for name, value in whole["model"].items())
+
+
+def test_later_it_skips_and_goes_on(data, tmp_path, spoil, caplog, monkeypatch):
+    options = ("--optimizer", "xling_adam", "--clip-norm", 1, "--max-update", 9, "--lr-scheduler", "fixed")
+    on_a_gpu(monkeypatch)
+    spoil({(1, 0): math.nan, (1, 3): math.nan, (1, 4): math.inf})
+    skipped = train(data, tmp_path / "skip", *options, "--on-bad-loss", "skip")
+    assert skipped["optimizer_history"][-1]["num_updates"] == 9
+    assert [f"update {number} was not made" in caplog.text for number in range(1, 10)] == [
+        number in (1, 4, 5) for number in range(1, 10)
+    ]
+    steps = {float(state["step"]) for state in skipped["last_optimizer_state"]["state"].values()}
+    assert steps == {6.0}
+
+
+def test_later_the_run_is_the_same(data, tmp_path, monkeypatch):
+    options = ("--optimizer", "xling_adam", "--clip-norm", 1, "--max-update", 7)
+    at_once = train(data, tmp_path / "at once", *options)
+    on_a_gpu(monkeypatch)
+    assert_equal_states(train(data, tmp_path / "later", *options), at_once)
+
+
+def test_later_too_many_in_a_row_stop(data, tmp_path, spoil, monkeypatch):
+    on_a_gpu(monkeypatch)
+    monkeypatch.setattr(bad_loss, "MOST_SKIPPED", 2)
+    spoil({(1, number): math.nan for number in range(1, 5)})
+    with pytest.raises(InputError, match=r"update 4 was not made: .*; 2 updates before it were left out"):
+        train(
+            *(data, tmp_path / "run", "--max-update", 9, "--optimizer", "xling_adam", "--on-bad-loss", "skip"),
+        )

@@ -1,0 +1,81 @@
+"""Training steps on a GPU: CUDA graphs and torch.compile change no loss; a bad update is left out without a wait."""
+
+import logging
+import math
+
+import pytest
+import torch
+
+from fairseq_xling.criterions.masked_lm import XlingMaskedLMCriterion
+from fairseq_xling.formats.errors import InputError
+
+from . import pretraining
+from .pretraining import write_data
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """65 symbols: rows of scores are no multiple of 16 bytes long."""
+    return write_data(tmp_path_factory.mktemp("data") / "shared", {"en": 60, "fr": 30})
+
+
+@pytest.fixture
+def train(monkeypatch):
+    """`train(data, save_dir, *options)` on the GPU: the losses (nats) of its batches and the last checkpoint."""
+    words = pretraining.arguments
+    monkeypatch.setattr(pretraining, "arguments", lambda *them: [w for w in words(*them) if w != "--cpu"])
+    losses = []
+    original = XlingMaskedLMCriterion.logged
+
+    def logged(self, loss, sample):
+        if self.training:
+            losses.append(loss.item() / sample["target"].numel())
+        return original(self, loss, sample)
+
+    monkeypatch.setattr(XlingMaskedLMCriterion, "logged", logged)
+
+    def run(data, save_dir, *options):
+        losses.clear()
+        state = pretraining.train(data, save_dir, "--optimizer", "xling_adam", "--clip-norm", 1, *options)
+        return list(losses), state
+
+    return run
+
+
+@pytest.mark.parametrize("fast", [("--cuda-graph",), ("--torch-compile",), ("--cuda-graph", "--torch-compile")])
+@pytest.mark.parametrize(("precision", "tolerance"), [((), 1e-4), (("--bf16-autocast",), 0.02)])
+def test_the_same_losses(data, tmp_path, train, caplog, fast, precision, tolerance):
+    caplog.set_level(logging.INFO, "fairseq_xling.tasks.step_graph")
+    common = ("--dropout", 0, "--max-update", 12, "--update-freq", 2, "--separate", "1-2", "--disable-validation")
+    plain, _ = train(data, tmp_path / "plain", *common)
+    quick, _ = train(data, tmp_path / "quick", *common, *fast, *precision)
+    assert len(quick) == len(plain) == 20  # three updates an epoch, of two batches, two and one
+    assert quick == pytest.approx(plain, abs=tolerance)
+    assert ("captured the step of a batch of 4 x 16 tokens (en)" in caplog.text) == ("--cuda-graph" in fast)
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(data, tmp_path, train):
+    options = ("--dropout", 0.1, "--cuda-graph", "--disable-validation", "--save-interval-updates", 4)
+    whole, _ = train(data, tmp_path / "whole", *options, "--max-update", 8)
+    first, _ = train(data, tmp_path / "parts", *options, "--max-update", 4)
+    second, _ = train(data, tmp_path / "parts", *options, "--max-update", 8)
+    assert first + second == pytest.approx(whole, abs=1e-5)
+
+
+@pytest.mark.parametrize("last", [4, 7])
+def test_a_bad_update_is_left_out_and_named_one_later(data, tmp_path, train, monkeypatch, last):
+    train(data, tmp_path / "whole", "--max-update", 3)
+    whole = pretraining.load(tmp_path / "whole")["model"]
+    original = XlingMaskedLMCriterion.forward
+
+    def spoilt(self, model, sample, reduce=True):
+        loss, size, log = original(self, model, sample, reduce)
+        return loss * (math.nan if sample["id"].tolist() == [1, 3] else 1.0), size, log
+
+    monkeypatch.setattr(XlingMaskedLMCriterion, "forward", spoilt)
+    with pytest.raises(InputError, match=r"update 4 was not made: loss nan nats in language (en|fr), epoch 1, batch 4"):
+        train(data, tmp_path / "run", "--max-update", last, "--save-interval-updates", 1)
+    after = pretraining.load(tmp_path / "run")["model"]
+    assert all(torch.equal(after[name], value) for name, value in whole.items())

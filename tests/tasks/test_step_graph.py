@@ -1,0 +1,68 @@
+"""CUDA graphs of training steps, as far as they need no GPU (tests/tasks/test_on_gpu.py needs one)."""
+
+import logging
+
+import pytest
+import torch
+from scipy.stats import binom
+from torch import nn
+
+from fairseq_xling.criterions.cross_entropy import IGNORED
+from fairseq_xling.tasks import step_graph
+from fairseq_xling.tasks.step_graph import StepGraphs, room_for_predictions
+
+from .pretraining import assert_equal_states, train, write_data
+
+
+@pytest.mark.parametrize("tokens", [4_096, 24_576, 49_152])
+def test_the_room_is_seldom_exceeded_and_not_much_too_large(tokens):
+    room = room_for_predictions(tokens, 0.15)
+    assert room % 64 == 0
+    assert 1e-12 < binom.sf(room, tokens, 0.15) < 1e-6
+    assert room < 1.3 * 0.15 * tokens
+
+
+def test_there_is_room_for_all_of_a_small_batch_and_no_more():
+    assert room_for_predictions(32, 0.15) == 32
+    assert room_for_predictions(1000, 1.0) == 1000
+
+
+def batch(count, tokens=(2, 4)):
+    inputs = {"src_tokens": torch.arange(8).view(tokens), "masked": torch.arange(count) + 1, "padding_mask": None}
+    return {"net_input": {**inputs, "lang": "en"}, "target": torch.arange(count) + 10}
+
+
+def test_a_smaller_batch_leaves_nothing_of_the_one_before():
+    static = {"net_input": {"src_tokens": torch.zeros(2, 4).long(), "masked": torch.zeros(6).long()}}
+    static["target"] = torch.zeros(6).long()
+    StepGraphs._fill(static, batch(5))
+    StepGraphs._fill(static, batch(2))
+    assert static["target"].tolist() == [10, 11, *[IGNORED] * 4]
+    assert static["net_input"]["masked"][:2].tolist() == [1, 2]
+    assert torch.equal(static["net_input"]["src_tokens"], batch(2)["net_input"]["src_tokens"])
+
+
+def test_gradients_of_several_batches_add_up():
+    """As a graph does it: each batch writes its gradient to the same memory."""
+    parameters = [nn.Parameter(torch.zeros(3)), nn.Parameter(torch.zeros(2))]
+    memory = [(parameter, torch.empty_like(parameter)) for parameter in parameters]
+    for number in (1.0, 2.0, 4.0):
+        step_graph._keep(memory)
+        for _, gradient in memory:
+            gradient.fill_(number)
+        step_graph._hand_over(memory)
+    assert [parameter.grad.tolist() for parameter in parameters] == [[7.0] * 3, [7.0] * 2]
+    parameters[0].grad = None  # the next update
+    step_graph._keep(memory)
+    memory[0][1].fill_(5)
+    step_graph._hand_over(memory[:1])
+    assert parameters[0].grad is memory[0][1]
+
+
+def test_without_a_gpu_the_run_is_the_same_and_the_log_says_so(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    data = write_data(tmp_path / "bin", {"en": 60, "fr": 30})
+    plain = train(data, tmp_path / "plain", "--max-update", 3)
+    asked = train(data, tmp_path / "asked", "--max-update", 3, "--cuda-graph", "--torch-compile")
+    assert_equal_states(plain, asked)
+    assert caplog.text.count("launched one operation after the other where there is no GPU") == 1
