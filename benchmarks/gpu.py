@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 from common import (
     FAST,
     SHAPES,
+    STOCK,
     Shape,
     machine,
     our_arguments,
@@ -31,25 +33,28 @@ from fairseq_xling.tasks.throughput import measure_matrix_rate
 EXPLANATION = """
 Measures the rate of dense bfloat16 products, then trains this project's model in bfloat16 at the paper's shape (8
 layers, width 768, 79,000 subwords, batches of 96 x 256) and stock fairseq in each setting for one GPU; prints tokens a
-second, the share of the measured rate (model FLOPs utilisation) and the ratio to stock fairseq's fastest setting;
-at the end a profile of a few updates. "fast" is with --torch-compile --cuda-graph. --tiny runs all of it with a small
-model on whatever device there is.
+second, the share of the measured rate (model FLOPs utilisation) and the ratio to stock fairseq's fastest setting, and
+a profile of a few updates. "fast" is with --torch-compile --cuda-graph. Each line is printed as soon as it is known;
+what would not end within the time is left out. --tiny runs all of it with a small model on whatever device there is.
 
 example: benchmarks/gpu.sh --out runs/bench/gpu.json
 """
-OURS = {
-    "ours": [],
+CONTENDERS = {  # the most telling first
     "ours, fast": FAST,
+    "stock fairseq, --fp16": ["--fp16"],
+    "ours": [],
+    "stock fairseq, --amp": ["--amp"],
     "ours, fast, layers 1-3 per language": [*FAST, "--separate", "1-3"],
     "ours, fast, twice the batch": FAST,
+    "stock fairseq, float32": [],
 }
-STOCK = {"stock fairseq, --fp16": ["--fp16"], "stock fairseq, --amp": ["--amp"], "stock fairseq, float32": []}
-SECONDS = 60
-"""Longest that one run may take."""
+RUN, PROFILE, ALL = 60, 60, 280
+"""Seconds: the longest that one run, the profile and all together may take."""
 
 
 def main() -> None:
     """Read the command line, measure, print."""
+    begin = time.monotonic()
     options = parser(EXPLANATION)
     options.add_argument("--batch", type=int, default=96, help="blocks of a batch (96)")
     options.add_argument("--tiny", action="store_true", help="a small model on any device, to see that all of it works")
@@ -64,44 +69,67 @@ def main() -> None:
     print(f"dense bfloat16 products: {rate / 1e12:.2f} TFLOP/s, measured", flush=True)
     speeds: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
-        write_corpus(Path(folder) / "data", shape, 2_000 if chosen.tiny else 150_000)
-        for contender in [*OURS, *STOCK]:
-            print(f"{contender} ...", file=sys.stderr, flush=True)
-            try:
-                speeds[contender] = speed_of(contender, Path(folder), shape)
-            except OSError as error:
-                print(f"{contender} does not work here: {str(error).splitlines()[0]}", flush=True)
-    report(speeds, shape.flops_per_token / rate, chosen.out)
-    step = [sys.executable, str(Path(__file__).with_name("step.py")), "--shape", name, "--bf16", "--fast", "--profile"]
+        write_corpus(Path(folder) / "data", shape, 2_000 if chosen.tiny else 100_000)
+        for number, contender in enumerate(CONTENDERS):
+            left = begin + ALL - time.monotonic() - (PROFILE if number < 2 else 0)
+            measure(contender, Path(folder), shape, left, speeds, shape.flops_per_token / rate)
+            write_json(chosen.out, {"machine": machine(), "matrix_rate": rate, "tokens_per_second": speeds})
+            if number == 1:
+                print(profile(name), flush=True)
+    report(speeds, shape.flops_per_token / rate)
+
+
+def measure(
+    contender: str, folder: Path, shape: Shape, left: float, speeds: dict[str, float], seconds_per_token: float
+) -> None:
+    """Add a contender's speed and print it, if it works here and in the seconds that are left."""
+    if left < RUN / 2:
+        print(f"{contender}: left out, the time is over", flush=True)
+        return
+    begin = time.monotonic()
     try:
-        subprocess.run([*step, "--updates", "5"], timeout=SECONDS, check=True)
-    except subprocess.TimeoutExpired:
-        print(f"the profile was given up after {SECONDS} s", flush=True)
+        speed = speeds[contender] = speed_of(contender, folder, shape, min(RUN, left))
+    except OSError as error:
+        print(f"{contender} does not work here: {str(error).splitlines()[0]}", flush=True)
+        return
+    took = time.monotonic() - begin
+    share = 100 * speed * seconds_per_token
+    print(f"{contender}: {speed:,.0f} tokens/s, utilisation {share:.1f} % (in all {took:.0f} s)", flush=True)
 
 
-def speed_of(contender: str, folder: Path, shape: Shape) -> float:
+def profile(shape: str) -> str:
+    """Table of the operations of a few updates of ours, fast."""
+    step = [sys.executable, str(Path(__file__).with_name("step.py")), "--shape", shape, "--bf16", "--fast", "--profile"]
+    try:
+        run = subprocess.run([*step, "--updates", "5"], timeout=PROFILE, check=True, stdout=subprocess.PIPE, text=True)
+    except (subprocess.TimeoutExpired, subprocess.CalledProcessError) as error:
+        return f"no profile: {error}"
+    return run.stdout
+
+
+def speed_of(contender: str, folder: Path, shape: Shape, limit: float) -> float:
     """Tokens a second of one contender.
 
     Raises
     ------
     OSError
-        It does not work here, or not within `SECONDS`.
+        It does not work here, or not within `limit` seconds.
     """
     if contender.endswith("twice the batch"):
         shape = replace(shape, batch=2 * shape.batch, updates=shape.updates // 2, interval=max(shape.interval // 2, 1))
     if contender.endswith("float32"):  # some ten times slower
         shape = replace(shape, updates=max(shape.updates // 3, 4), interval=max(shape.interval // 3, 1))
     words = training_arguments(folder / "data", folder / "save", shape)
-    if contender in OURS:
-        words += [*our_arguments(shape), "--bf16-autocast", *OURS[contender]]
+    if contender.startswith("ours"):
+        words += [*our_arguments(shape), "--bf16-autocast"]
     else:
-        words += [*stock_arguments(shape), *STOCK[contender]]
-    return train(words, shape, timeout=SECONDS).tokens_per_second
+        words += stock_arguments(shape)
+    return train([*words, *CONTENDERS[contender]], shape, timeout=limit).tokens_per_second
 
 
-def report(speeds: dict[str, float], seconds_per_token: float, out: Path | None) -> None:
+def report(speeds: dict[str, float], seconds_per_token: float) -> None:
     """The table; `seconds_per_token` is what the measured rate would take for one."""
-    fastest = max((speed for contender, speed in speeds.items() if contender in STOCK), default=None)
+    fastest = max((speed for contender, speed in speeds.items() if contender.startswith(STOCK)), default=None)
     rows: list[list[Any]] = [
         [
             contender,
@@ -112,8 +140,6 @@ def report(speeds: dict[str, float], seconds_per_token: float, out: Path | None)
         for contender, speed in speeds.items()
     ]
     print("\n" + table(["contender", "tokens/s", "utilisation", "times the fastest stock setting"], rows), flush=True)
-    shares = {contender: speed * seconds_per_token for contender, speed in speeds.items()}
-    write_json(out, {"machine": machine(), "tokens_per_second": speeds, "utilisation": shares})
 
 
 if __name__ == "__main__":

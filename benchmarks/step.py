@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shlex
 import statistics
 import sys
 import tempfile
@@ -49,6 +50,7 @@ def main() -> None:
     options.add_argument("--bf16", action="store_true", help="ours in bfloat16")
     options.add_argument("--fast", action="store_true", help="ours with --torch-compile --cuda-graph, for a GPU")
     options.add_argument("--separate", default="", help="ours with language-specific parts, e.g. 1-3")
+    options.add_argument("--options", default="", help="more of fairseq-train, e.g. --options=--fp16 with --stock")
     options.add_argument("--updates", type=int, default=3, help="that are timed (3); two before them are not")
     options.add_argument("--profile", action="store_true", help="a table of operations too, from as many more updates")
     chosen = options.parse_args()
@@ -62,7 +64,7 @@ def main() -> None:
         words += ["--bf16-autocast"] if chosen.bf16 else []
         words += FAST if chosen.fast else []
         words += ["--separate", chosen.separate] if chosen.separate else []
-        update = updater(words)
+        update = updater([*words, *shlex.split(chosen.options)])
         for _ in range(2):
             update()
         figures = {"machine": machine(), "threads": torch.get_num_threads(), **timed(update, chosen.updates)}

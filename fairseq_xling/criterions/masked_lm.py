@@ -1,7 +1,6 @@
 """Cross-entropy of the masked tokens, logged for each language by itself."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,9 +28,7 @@ class XlingMaskedLMCriterion(FairseqCriterion):
 
     def __init__(self, task: Any):
         super().__init__(task)
-        self._compiled: Callable[[Tensor, Tensor], Tensor] | None = None
-        if getattr(task.cfg, "torch_compile", False):
-            self._compiled = torch.compile(plain_cross_entropy_sum)
+        self._compiled = torch.compile(plain_cross_entropy_sum)  # at its first call
 
     def forward(self, model: nn.Module, sample: dict[str, Any], reduce: bool = True) -> tuple[Tensor, int, dict]:
         """Sum of the losses of the masked tokens of one batch.
@@ -49,9 +46,8 @@ class XlingMaskedLMCriterion(FairseqCriterion):
     def loss(self, model: nn.Module, sample: dict[str, Any]) -> Tensor:
         """Sum of the losses in nats: all that the device computes. Targets `IGNORED` count nothing."""
         scores = model(**sample["net_input"])
-        if scores.is_cuda and self._compiled is not None:
-            return self._compiled(scores, sample["target"])
-        return cross_entropy_sum(scores, sample["target"])
+        cross_entropy = self._compiled if getattr(self.task, "compiles", False) else cross_entropy_sum
+        return cross_entropy(scores, sample["target"])
 
     def logged(self, loss: Tensor, sample: dict[str, Any]) -> tuple[Tensor, int, dict[str, Any]]:
         """What `forward` returns, once the loss is computed."""

@@ -27,6 +27,8 @@ HOW = {
     "--load-checkpoint-on-all-dp-ranks": 0,
     "--ddp-backend": 1,
     "--cpu": 0,
+    "--torch-compile": 0,
+    "--cuda-graph": 0,
 }
 """Options that say how something is computed or shown, not what, with the number of their values."""
 

@@ -1,6 +1,8 @@
 """The pretraining task: single-language batches of masked text, drawn by the size of each language."""
 
+import importlib.util
 import logging
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,6 +110,14 @@ class XlingMaskedLMConfig(FairseqDataclass):
     rank: int = II("distributed_training.distributed_rank")
 
 
+def can_compile() -> bool:
+    """Whether torch.compile has what it needs for a GPU; a warning where it has not."""
+    if importlib.util.find_spec("triton") is None or not any(map(shutil.which, ("cc", "gcc", "clang"))):
+        logger.warning("--torch-compile needs Triton and a C compiler; training goes on without it")
+        return False
+    return True
+
+
 def _buffers(dataset: ScheduledBatches | ValidationBatches, loaders: int) -> bool:
     """Whether a thread fills a buffer of batches.
 
@@ -143,6 +153,7 @@ class XlingMaskedLMTask(FairseqTask):
         self._batches: TimedBatches | None = None
         self._utilisation: Utilisation | None = None
         self._graphs: StepGraphs | None = None
+        self.compiles = False
 
     @classmethod
     def setup_task(cls, cfg: XlingMaskedLMConfig, **kwargs: Any) -> "XlingMaskedLMTask":
@@ -283,8 +294,9 @@ class XlingMaskedLMTask(FairseqTask):
         device = next(model.parameters()).device
         if device.type == "cpu":
             keep_freed_memory()
-        elif self.cfg.torch_compile:
+        elif self.cfg.torch_compile and can_compile():
             compile_layers(model)
+            self.compiles = True
         dtype = torch.bfloat16 if self.cfg.bf16_autocast else torch.float32
         rate = self.cfg.matrix_rate * 1e12 or measure_matrix_rate(device, dtype)
         sizes = {language: len(self.vocabularies.dictionary(language)) for language in self.languages}

@@ -19,5 +19,6 @@ PRETRAIN=(
   --optimizer xling_adam --adam-betas '(0.9, 0.999)' --adam-eps 1e-6 --weight-decay 0.01 --clip-norm 5
   --lr 1e-4 --lr-scheduler inverse_sqrt --warmup-init-lr 1e-7 --warmup-updates 30000
   --bf16-autocast --no-epoch-checkpoints --log-interval 100 --num-workers 2
+  ${SPEED---torch-compile --cuda-graph}
 )
 LABELLED=${LABELLED:-$RUNS/labelled} LABELLED_INPUTS=("$LABELLED/nli" "$LABELLED/ner" "$LABELLED/ud")

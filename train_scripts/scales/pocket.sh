@@ -9,5 +9,6 @@ PRETRAIN=(
   --optimizer xling_adam --adam-betas '(0.9, 0.98)' --weight-decay 0.01 --clip-norm 1
   --lr 5e-4 --lr-scheduler polynomial_decay --warmup-updates 1000 --total-num-update 12000 --max-update 12000
   --epoch-sequences 64000 --no-epoch-checkpoints --log-interval 50 --num-workers 1 ${PRECISION---bf16-autocast}
+  ${SPEED---torch-compile --cuda-graph}
 )
 LABELLED=$TEXT LABELLED_INPUTS=("$TEXT/nli" "$TEXT/ner" "$TEXT/ud")
