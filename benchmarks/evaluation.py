@@ -15,7 +15,8 @@ from common import SHAPES, Shape, machine, parser, table, write_json
 from fairseq_xling.command import run_command
 from fairseq_xling.data.blocks import pad_blocks
 from fairseq_xling.data.labelled import LabelledBatches, pair_item, sentence_item
-from fairseq_xling.evaluation.features import BATCH_TOKENS, hidden_states, length_batches
+from fairseq_xling.data.length_batches import length_batches
+from fairseq_xling.evaluation.features import BATCH_TOKENS, hidden_states
 from fairseq_xling.evaluation.pretrained import Pretrained
 from fairseq_xling.models import encoder as encoders
 from fairseq_xling.models.masked_lm import XlingModel
@@ -141,7 +142,7 @@ def encode_in_order(body: encoders.XlingEncoder, sentences: list[np.ndarray], si
 def padding_of(sentences: list[np.ndarray]) -> float:
     """Share of padding in the batches that `hidden_states` makes."""
     lengths = np.array([len(sentence) for sentence in sentences])
-    batches = length_batches(lengths.tolist(), BATCH_TOKENS)
+    batches = length_batches(lengths, positions=BATCH_TOKENS)
     return 1 - lengths.sum() / sum(len(batch) * int(lengths[batch].max()) for batch in batches)
 
 

@@ -17,6 +17,7 @@ from fairseq.data import FairseqDataset
 from numpy.typing import NDArray
 
 from fairseq_xling.data.blocks import pad_blocks
+from fairseq_xling.data.length_batches import length_batches
 
 Array = NDArray[np.int64]
 
@@ -155,11 +156,13 @@ class LabelledBatches(FairseqDataset):
         return sum(item.cut for item in self.items)
 
     def lay_out(self, batch_size: int) -> None:
-        """Fix the size of a batch, in examples."""
+        """Fix the size of a batch, in examples; without a seed it is the most that a batch may have."""
         self.batch_size = batch_size
         self._plan: tuple[int, list[Array]] | None = None
 
     def __len__(self) -> int:
+        if self.seed is None:
+            return len(self.members(1))
         return -(-self.epoch_examples // self.batch_size)
 
     def batches(self, epoch: int) -> list[list[tuple[int, int]]]:
@@ -174,7 +177,7 @@ class LabelledBatches(FairseqDataset):
 
     def _lay_out_epoch(self, epoch: int) -> list[Array]:
         if self.seed is None:
-            return self._split(np.argsort(self.lengths, kind="stable"))
+            return length_batches(self.lengths, items=self.batch_size)
         chosen = self._pass_slices((epoch - 1) * self.epoch_examples, self.epoch_examples)
         generator = np.random.default_rng([self.seed, epoch, 1])
         pool = self.POOL * self.batch_size

@@ -9,23 +9,11 @@ import torch
 from tqdm import tqdm
 
 from fairseq_xling.data.blocks import pad_blocks
+from fairseq_xling.data.length_batches import length_batches
 from fairseq_xling.evaluation.pretrained import Pretrained
 
 BATCH_TOKENS = 4096
 """Tokens of a batch, padding included."""
-
-
-def length_batches(lengths: Sequence[int], batch_tokens: int = BATCH_TOKENS) -> list[np.ndarray]:
-    """Indices of items of similar length, `batch_tokens` at most in a batch with its padding (one item at least)."""
-    order = np.argsort(np.asarray(lengths), kind="stable")
-    batches, start = [], 0
-    while start < len(order):
-        end = start + 1
-        while end < len(order) and (end + 1 - start) * lengths[order[end]] <= batch_tokens:
-            end += 1
-        batches.append(order[start:end])
-        start = end
-    return batches
 
 
 def hidden_states(
@@ -60,7 +48,7 @@ def hidden_states(
         True at words: neither boundary nor padding.
     """
     pad = pretrained.segmenter(language).vocabularies.dictionary(language).pad()
-    batches = length_batches([len(sentence) for sentence in sentences], batch_tokens)
+    batches = length_batches([len(sentence) for sentence in sentences], positions=batch_tokens)
     device = pretrained.device
     for indices in tqdm(batches, desc=progress, disable=progress is None, leave=False):
         tokens = torch.from_numpy(pad_blocks([sentences[i] for i in indices], pad)).to(device)
