@@ -11,8 +11,7 @@ from typing import Any
 import torch
 from fairseq.data import iterators
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
-from fairseq.optim.amp_optimizer import AMPOptimizer
-from fairseq.tasks import FairseqTask, register_task
+from fairseq.tasks import register_task
 from omegaconf import II, MISSING
 
 from fairseq_xling.command import show_input_errors_in_one_line
@@ -31,7 +30,7 @@ from fairseq_xling.tasks.metrics_log import MetricsLog
 from fairseq_xling.tasks.step_graph import StepGraphs
 from fairseq_xling.tasks.throughput import TimedBatches, Utilisation, measure_matrix_rate
 from fairseq_xling.tasks.training_report import Pace, count_parameters, describe_epoch
-from fairseq_xling.tasks.training_step import forward_and_backward
+from fairseq_xling.tasks.training_step import AutocastTask, Step
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +127,7 @@ def _buffers(dataset: ScheduledBatches | ValidationBatches, loaders: int) -> boo
 
 
 @register_task("xling_masked_lm", dataclass=XlingMaskedLMConfig)
-class XlingMaskedLMTask(FairseqTask):
+class XlingMaskedLMTask(AutocastTask):
     """Masked language modelling on any number of languages (paper, section 3.1).
 
     Parameters
@@ -142,7 +141,6 @@ class XlingMaskedLMTask(FairseqTask):
 
     def __init__(self, cfg: XlingMaskedLMConfig, vocabularies: Vocabularies):
         super().__init__(cfg)
-        self.bad_losses = bad_loss.Watch()
         self.vocabularies = vocabularies
         self.languages = tuple(vocabularies.languages)
         self.sharing: Sharing | None = None
@@ -304,18 +302,19 @@ class XlingMaskedLMTask(FairseqTask):
         how = "as given" if self.cfg.matrix_rate else f"measured, {str(dtype).removeprefix('torch.')}"
         logger.info(f"dense matrix products: {rate / 1e12:.3f} TFLOP/s ({how}); mfu in the log is a share of it")
 
-    def train_step(self, sample: Mapping, model: Any, criterion: Any, optimizer: Any, update_num: int, **kwargs: Any):
+    def train_step(
+        self, sample: Mapping[str, Any], model: Any, criterion: Any, optimizer: Any, update_num: int, **kwargs: Any
+    ) -> Step:
         """fairseq's step, in bfloat16 where asked for; states the expected duration once the speed is known."""
         self._note_update(update_num)
-        if isinstance(optimizer, AMPOptimizer):
-            loss, size, log = super().train_step(sample, model, criterion, optimizer, update_num, **kwargs)
-        elif self._graphs is not None and not kwargs.get("ignore_grad", False) and self._graphs.fits(sample, model):
-            loss, size, log = self._graphs.forward_and_backward(sample, model, criterion)
-        else:
-            ignore = kwargs.get("ignore_grad", False)
-            loss, size, log = forward_and_backward(sample, model, criterion, optimizer, self._autocast(sample), ignore)
-        self.bad_losses.note(sample, model, loss, size)
-        return loss, size, log
+        return super().train_step(sample, model, criterion, optimizer, update_num, **kwargs)
+
+    def _forward_and_backward(
+        self, sample: Mapping[str, Any], model: Any, criterion: Any, optimizer: Any, ignore_grad: bool = False
+    ) -> Step:
+        if self._graphs is not None and not ignore_grad and self._graphs.fits(sample, model):
+            return self._graphs.forward_and_backward(sample, model, criterion)
+        return super()._forward_and_backward(sample, model, criterion, optimizer, ignore_grad)
 
     def _note_update(self, update: int) -> None:
         line = self._pace.tick(update)
@@ -330,15 +329,6 @@ class XlingMaskedLMTask(FairseqTask):
         super().reduce_metrics(logging_outputs, criterion)
         if criterion.training and self._utilisation is not None and self._batches is not None:
             self._utilisation.log(logging_outputs, self._batches)
-
-    def valid_step(self, sample: Mapping, model: Any, criterion: Any, **kwargs: Any):
-        """fairseq's step, in bfloat16 where asked for."""
-        with self._autocast(sample):
-            return super().valid_step(sample, model, criterion, **kwargs)
-
-    def _autocast(self, sample: Mapping) -> torch.autocast:
-        device = sample["target"].device.type
-        return torch.autocast(device, dtype=torch.bfloat16, enabled=self.cfg.bf16_autocast)
 
     def has_sharded_data(self, split: str) -> bool:
         """No; the data of an epoch follows from its number alone."""

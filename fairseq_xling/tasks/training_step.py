@@ -1,4 +1,4 @@
-"""One forward and backward pass as fairseq makes it, but in the precision that was asked for."""
+"""Steps of training and validation as fairseq makes them, but in the precision that was asked for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,47 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from fairseq.optim.amp_optimizer import AMPOptimizer
+from fairseq.tasks import FairseqTask
 from torch import Tensor
+
+from fairseq_xling.tasks import bad_loss
+
+Step = tuple[Tensor, int, dict[str, Any]]
+"""Loss (scalar), sample size, what is logged."""
+
+
+class AutocastTask(FairseqTask):
+    """A task that computes in bfloat16 where ``--bf16-autocast`` says so, and takes note of its losses."""
+
+    def __init__(self, cfg: Any):
+        super().__init__(cfg)
+        self.bad_losses = bad_loss.Watch()
+
+    def train_step(
+        self, sample: Mapping[str, Any], model: Any, criterion: Any, optimizer: Any, update_num: int, **kwargs: Any
+    ) -> Step:
+        """fairseq's step, in bfloat16 where asked for."""
+        if isinstance(optimizer, AMPOptimizer):
+            loss, size, log = super().train_step(sample, model, criterion, optimizer, update_num, **kwargs)
+        else:
+            loss, size, log = self._forward_and_backward(sample, model, criterion, optimizer, **kwargs)
+        self.bad_losses.note(sample, model, loss, size)
+        return loss, size, log
+
+    def _forward_and_backward(
+        self, sample: Mapping[str, Any], model: Any, criterion: Any, optimizer: Any, ignore_grad: bool = False
+    ) -> Step:
+        return forward_and_backward(sample, model, criterion, optimizer, self._autocast(sample), ignore_grad)
+
+    def valid_step(self, sample: Mapping[str, Any], model: Any, criterion: Any, **kwargs: Any) -> Any:
+        """fairseq's step, in bfloat16 where asked for."""
+        with self._autocast(sample):
+            return super().valid_step(sample, model, criterion, **kwargs)
+
+    def _autocast(self, sample: Mapping[str, Any]) -> torch.autocast:
+        device = sample["net_input"]["src_tokens"].device.type
+        return torch.autocast(device, dtype=torch.bfloat16, enabled=self.cfg.bf16_autocast)
 
 
 def forward_and_backward(
@@ -16,7 +56,7 @@ def forward_and_backward(
     optimizer: Any,
     autocast: torch.autocast,
     ignore_grad: bool = False,
-) -> tuple[Tensor, int, dict[str, Any]]:
+) -> Step:
     """fairseq's `FairseqTask.train_step`, with the forward pass inside `autocast`.
 
     fairseq's own opens ``torch.cuda.amp.autocast(enabled=False)`` around the forward pass, which on a GPU would undo

@@ -10,8 +10,6 @@ import numpy as np
 import torch
 from fairseq.data import iterators
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
-from fairseq.optim.amp_optimizer import AMPOptimizer
-from fairseq.tasks import FairseqTask
 from omegaconf import II, MISSING, open_dict
 from torch import Tensor
 
@@ -25,7 +23,7 @@ from fairseq_xling.models.encoder import VocabularyInfo
 from fairseq_xling.models.transfer import Description, Pretrained, read_pretrained
 from fairseq_xling.tasks import bad_loss, preemption, process_group
 from fairseq_xling.tasks.metrics_log import MetricsLog
-from fairseq_xling.tasks.training_step import forward_and_backward
+from fairseq_xling.tasks.training_step import AutocastTask, Step
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +59,7 @@ class XlingTransferTaskConfig(FairseqDataclass):
     rank: int = II("distributed_training.distributed_rank")
 
 
-class TransferTask(FairseqTask):
+class TransferTask(AutocastTask):
     """Fine-tune on the source language; subclasses say what is labelled (paper, section 3.2).
 
     Parameters
@@ -74,7 +72,6 @@ class TransferTask(FairseqTask):
 
     def __init__(self, cfg: XlingTransferTaskConfig):
         super().__init__(cfg)
-        self.bad_losses = bad_loss.Watch()
         self.description: Description | None = None
         self._given = parse_given(cfg.files)
         self._weights: dict[str, Tensor] | None = None
@@ -210,23 +207,14 @@ class TransferTask(FairseqTask):
             persistent_workers=False,
         )
 
-    def train_step(self, sample: Mapping, model: Any, criterion: Any, optimizer: Any, update_num: int, **kwargs: Any):
+    def train_step(
+        self, sample: Mapping[str, Any], model: Any, criterion: Any, optimizer: Any, update_num: int, **kwargs: Any
+    ) -> Step:
         """fairseq's step, in bfloat16 where asked for."""
         if self._metrics_log is None and self.cfg.rank == 0:
             self._metrics_log = MetricsLog(Path(self.cfg.save_dir) / "metrics.jsonl")
             self._metrics_log.start(update_num)
-        if isinstance(optimizer, AMPOptimizer):
-            loss, size, log = super().train_step(sample, model, criterion, optimizer, update_num, **kwargs)
-        else:
-            ignore = kwargs.get("ignore_grad", False)
-            loss, size, log = forward_and_backward(sample, model, criterion, optimizer, self._autocast(sample), ignore)
-        self.bad_losses.note(sample, model, loss, size)
-        return loss, size, log
-
-    def valid_step(self, sample: Mapping, model: Any, criterion: Any, **kwargs: Any):
-        """fairseq's step, in bfloat16 where asked for."""
-        with self._autocast(sample):
-            return super().valid_step(sample, model, criterion, **kwargs)
+        return super().train_step(sample, model, criterion, optimizer, update_num, **kwargs)
 
     def predict(self, sample: Mapping, model: Any) -> list[Any]:
         """Predictions for a batch, in the form that `LabelledTask.score` takes."""
@@ -240,10 +228,6 @@ class TransferTask(FairseqTask):
         words = sample["net_input"]["words"]
         decoded = model.head.decode(output, None if words is None else words >= 0)
         return [self.labelled.prediction(each, self.description.labels) for each in decoded]
-
-    def _autocast(self, sample: Mapping) -> torch.autocast:
-        device = sample["net_input"]["src_tokens"].device.type
-        return torch.autocast(device, dtype=torch.bfloat16, enabled=self.cfg.bf16_autocast)
 
     def has_sharded_data(self, split: str) -> bool:
         """No; the data of an epoch follows from its number alone."""
