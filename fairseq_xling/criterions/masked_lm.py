@@ -1,6 +1,8 @@
 """Cross-entropy of the masked tokens, logged for each language by itself."""
 
+import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,10 +28,6 @@ class XlingMaskedLMCriterion(FairseqCriterion):
     fairseq's `loss` is in bits (base 2); `nats` is the same in nats, as XLM prints it; `ppl` is either's perplexity.
     """
 
-    def __init__(self, task: Any):
-        super().__init__(task)
-        self._compiled = torch.compile(plain_cross_entropy_sum)  # at its first call
-
     def forward(self, model: nn.Module, sample: dict[str, Any], reduce: bool = True) -> tuple[Tensor, int, dict]:
         """Sum of the losses of the masked tokens of one batch.
 
@@ -46,7 +44,7 @@ class XlingMaskedLMCriterion(FairseqCriterion):
     def loss(self, model: nn.Module, sample: dict[str, Any]) -> Tensor:
         """Sum of the losses in nats: all that the device computes. Targets `IGNORED` count nothing."""
         scores = model(**sample["net_input"])
-        cross_entropy = self._compiled if getattr(self.task, "compiles", False) else cross_entropy_sum
+        cross_entropy = _compiled() if getattr(self.task, "compiles", False) else cross_entropy_sum
         return cross_entropy(scores, sample["target"])
 
     def logged(self, loss: Tensor, sample: dict[str, Any]) -> tuple[Tensor, int, dict[str, Any]]:
@@ -78,6 +76,12 @@ class XlingMaskedLMCriterion(FairseqCriterion):
     def logging_outputs_can_be_summed() -> bool:
         """Every batch logs the same keys, all of them sums."""
         return True
+
+
+@functools.cache
+def _compiled() -> Callable[[Tensor, Tensor], Tensor]:
+    """The loss in few passes over the scores; made when it is needed, as torch.compile takes seconds to import."""
+    return torch.compile(plain_cross_entropy_sum)
 
 
 def _log_loss(suffix: str, losses: list[Any], counts: list[Any]) -> None:
