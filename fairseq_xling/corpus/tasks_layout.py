@@ -229,11 +229,18 @@ def _wikiann(lines: IO[bytes], archive: Path) -> Iterator[tuple[list[str], list[
         yield tokens, tags
 
 
+def _stream_of_members(archive: Path) -> tarfile.TarFile:
+    try:
+        return tarfile.open(archive, "r|gz")
+    except TypeError as error:  # tarfile's answer to a gzip header that is cut short
+        raise tarfile.ReadError(f"no gzip header: {error}") from error
+
+
 def _extract(archive: Path, wanted: dict[str, Path]) -> None:
     """Write members of a tar archive in one pass."""
     missing = dict(wanted)
     try:
-        with tarfile.open(archive, "r|gz") as opened:
+        with _stream_of_members(archive) as opened:
             for member in opened:
                 if (path := missing.pop(member.name, None)) and (stream := opened.extractfile(member)):
                     with atomic_write(path, "wb", sync=False) as out:

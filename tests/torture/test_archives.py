@@ -74,3 +74,10 @@ def test_what_get_data_unpacks_stays_in_its_folder(tmp_path):
     subprocess.run([sys.executable, "-m", "zipfile", "-e", tmp_path / "x.zip", tmp_path / "a/b/out"], check=True)
     assert all(name == "x.zip" or name.startswith("a/b/out/") for name in written(tmp_path))
     assert not Path("/tmp/evil-xling").exists()
+
+
+@pytest.mark.parametrize("count", [3, 10])
+def test_a_gzip_header_cut_short_is_one_line(raw, tmp_path, count):
+    (raw / "ud/ud-treebanks-v2.3.tgz").write_bytes(b"\x1f\x8b\x08\x04\0\0\0\0\0\0\0"[:count])
+    with pytest.raises(InputError, match=r"treebanks-v2\.3\.tgz: not a tar archive, or one cut short: no gzip header"):
+        TaskSets(raw, tmp_path / "out", ["en"]).treebanks()
