@@ -312,7 +312,7 @@ class XlingMaskedLMTask(AutocastTask):
     def _forward_and_backward(
         self, sample: Mapping[str, Any], model: Any, criterion: Any, optimizer: Any, ignore_grad: bool = False
     ) -> Step:
-        if self._graphs is not None and not ignore_grad and self._graphs.fits(sample, model):
+        if self._graphs is not None and not ignore_grad and self._graphs.fits(sample, model, optimizer):
             return self._graphs.forward_and_backward(sample, model, criterion)
         return super()._forward_and_backward(sample, model, criterion, optimizer, ignore_grad)
 

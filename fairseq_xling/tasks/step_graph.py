@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from fairseq.optim import FairseqOptimizer
 from torch import Tensor, nn
 
 from fairseq_xling.criterions.cross_entropy import IGNORED
@@ -68,19 +69,21 @@ class StepGraphs:
         self._pool: Any = None
         self._reasons: set[str] = set()
 
-    def fits(self, sample: Mapping[str, Any], model: nn.Module) -> bool:
+    def fits(self, sample: Mapping[str, Any], model: nn.Module, optimizer: FairseqOptimizer) -> bool:
         """Whether the step of this batch can be a graph; the log says once why not."""
-        reason = self._reason_against(sample, model)
+        reason = self._reason_against(sample, model, optimizer)
         if reason and reason not in self._reasons:
             self._reasons.add(reason)
             logger.info(f"--cuda-graph: steps are launched one operation after the other where {reason}")
         return not reason
 
-    def _reason_against(self, sample: Mapping[str, Any], model: nn.Module) -> str:
+    def _reason_against(self, sample: Mapping[str, Any], model: nn.Module, optimizer: FairseqOptimizer) -> str:
         inputs = sample["net_input"]
         tokens = inputs["src_tokens"]
         if not tokens.is_cuda:
             return "there is no GPU"
+        if type(optimizer).backward is not FairseqOptimizer.backward:
+            return "the loss is scaled before the backward pass (--fp16)"
         if isinstance(model, nn.parallel.DistributedDataParallel):
             return "gradients are reduced during the backward pass (--ddp-backend legacy_ddp does it after)"
         if inputs["padding_mask"] is not None:

@@ -4,10 +4,12 @@ import logging
 
 import pytest
 import torch
+from fairseq.optim.fp16_optimizer import FP16Optimizer
 from scipy.stats import binom
 from torch import nn
 
 from fairseq_xling.criterions.cross_entropy import IGNORED
+from fairseq_xling.optim.adam import XlingAdam
 from fairseq_xling.tasks import masked_lm, step_graph
 from fairseq_xling.tasks.step_graph import StepGraphs, room_for_predictions
 
@@ -40,6 +42,36 @@ def test_a_smaller_batch_leaves_nothing_of_the_one_before():
     assert static["target"].tolist() == [10, 11, *[IGNORED] * 4]
     assert static["net_input"]["masked"][:2].tolist() == [1, 2]
     assert torch.equal(static["net_input"]["src_tokens"], batch(2)["net_input"]["src_tokens"])
+
+
+class OnGpu(torch.Tensor):
+    """Says that it is on a GPU."""
+
+    is_cuda = True
+
+
+def test_the_reasons_against_a_graph(caplog):
+    caplog.set_level(logging.INFO)
+    graphs, model = StepGraphs(0.15, False, lambda sample: None), nn.Linear(2, 2)
+    adam, scaled = object.__new__(XlingAdam), object.__new__(FP16Optimizer)
+    sample = batch(3)
+    assert not graphs.fits(sample, model, adam)
+    sample["net_input"]["src_tokens"] = sample["net_input"]["src_tokens"].as_subclass(OnGpu)
+    assert graphs.fits(sample, model, adam)
+    assert not graphs.fits(sample, model, scaled)
+    assert not graphs.fits(sample, object.__new__(nn.parallel.DistributedDataParallel), adam)
+    sample["target"] = torch.arange(9)
+    assert not graphs.fits(sample, model, adam)
+    sample["net_input"]["padding_mask"] = torch.zeros(2, 4).bool()
+    for _ in range(2):
+        assert not graphs.fits(sample, model, adam)
+    assert [record.message.partition(" where ")[2] for record in caplog.records] == [
+        "there is no GPU",
+        "the loss is scaled before the backward pass (--fp16)",
+        "gradients are reduced during the backward pass (--ddp-backend legacy_ddp does it after)",
+        "a batch has far more predictions than usual",
+        "a batch is padded",
+    ]
 
 
 def test_gradients_of_several_batches_add_up():
