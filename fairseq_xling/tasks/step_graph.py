@@ -17,6 +17,7 @@ from fairseq.optim import FairseqOptimizer
 from torch import Tensor, nn
 
 from fairseq_xling.criterions.cross_entropy import IGNORED
+from fairseq_xling.formats.errors import InputError
 
 logger = logging.getLogger(__name__)
 
@@ -95,12 +96,24 @@ class StepGraphs:
     def forward_and_backward(
         self, sample: Mapping[str, Any], model: Any, criterion: Any
     ) -> tuple[Tensor, int, dict[str, Any]]:
-        """As `training_step.forward_and_backward`, for a batch that `fits`."""
+        """As `training_step.forward_and_backward`, for a batch that `fits`.
+
+        Raises
+        ------
+        InputError
+            Something in the step cannot be captured.
+        """
         model.train()
         inputs = sample["net_input"]
         key = (inputs["lang"] if self._by_language else None, inputs["src_tokens"].shape)
         if key not in self._captured:
-            self._captured[key] = self._capture(sample, model, criterion)
+            try:
+                self._captured[key] = self._capture(sample, model, criterion)
+            except RuntimeError as error:
+                if "out of memory" in str(error):  # fairseq has an answer to this
+                    raise
+                why = str(error).partition("\n")[0]
+                raise InputError(f"the step cannot be captured ({why}); leave out --cuda-graph") from error
         step = self._captured[key]
         _keep(step.gradients)
         self._fill(step.sample, sample)

@@ -9,6 +9,7 @@ from scipy.stats import binom
 from torch import nn
 
 from fairseq_xling.criterions.cross_entropy import IGNORED
+from fairseq_xling.formats.errors import InputError
 from fairseq_xling.optim.adam import XlingAdam
 from fairseq_xling.tasks import masked_lm, step_graph
 from fairseq_xling.tasks.step_graph import StepGraphs, room_for_predictions
@@ -72,6 +73,22 @@ def test_the_reasons_against_a_graph(caplog):
         "a batch has far more predictions than usual",
         "a batch is padded",
     ]
+
+
+def test_what_cannot_be_captured_is_one_line_and_lack_of_memory_is_left_to_fairseq(monkeypatch):
+    graphs, said = StepGraphs(0.15, False, lambda sample: None), ["not permitted when stream is capturing\nSearch for"]
+
+    def fail(*_):
+        raise RuntimeError(said[-1])
+
+    monkeypatch.setattr(graphs, "_capture", fail)
+    with pytest.raises(
+        InputError, match=r"captured \(not permitted when stream is capturing\); leave out --cuda-graph$"
+    ):
+        graphs.forward_and_backward(batch(3), nn.Linear(2, 2), None)
+    said.append("CUDA out of memory. Tried to")
+    with pytest.raises(RuntimeError, match="out of memory"):
+        graphs.forward_and_backward(batch(3), nn.Linear(2, 2), None)
 
 
 def test_gradients_of_several_batches_add_up():
