@@ -82,9 +82,7 @@ def test_what_cannot_be_captured_is_one_line_and_lack_of_memory_is_left_to_fairs
         raise RuntimeError(said[-1])
 
     monkeypatch.setattr(graphs, "_capture", fail)
-    with pytest.raises(
-        InputError, match=r"captured \(not permitted when stream is capturing\); leave out"
-    ):
+    with pytest.raises(InputError, match=r"captured \(not permitted when stream is capturing\); leave out"):
         graphs.forward_and_backward(batch(3), nn.Linear(2, 2), None)
     said.append("CUDA out of memory. Tried to")
     with pytest.raises(RuntimeError, match="out of memory"):
