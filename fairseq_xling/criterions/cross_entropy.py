@@ -7,8 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-IGNORED = -100
-"""Target of a row that counts nothing."""
+from fairseq_xling.data.labelled import IGNORED
 
 ELEMENTS = {"cpu": 2**20, "cuda": 2**25}
 """Scores that are in float32 at a time, by kind of device: they stay in the cache, and keep the device busy."""

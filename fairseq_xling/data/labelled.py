@@ -22,7 +22,7 @@ from fairseq_xling.data.length_batches import length_batches
 Array = NDArray[np.int64]
 
 IGNORED = -100
-"""Target of a word that is not there or whose label the model does not know; the losses leave it out."""
+"""Target of what the losses leave out: a word that is not there, or whose label the model does not know."""
 
 EOS = 2
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -126,13 +124,3 @@ def scale_residual_outputs(layers: list[TransformerLayer], depth: int) -> None:
         for layer in layers:
             layer.attention.out.weight /= (2 * depth) ** 0.5
             layer.feed_forward.out.weight /= (2 * depth) ** 0.5
-
-
-def compile_layers(model: nn.Module, **options: Any) -> None:
-    """Let torch.compile fuse the small operations of each layer; all layers of a kind share one compilation.
-
-    `options` are those of torch.compile.
-    """
-    for module in model.modules():
-        if isinstance(module, TransformerLayer):
-            module.compile(**options)

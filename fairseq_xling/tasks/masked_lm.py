@@ -1,8 +1,6 @@
 """The pretraining task: single-language batches of masked text, drawn by the size of each language."""
 
-import importlib.util
 import logging
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,8 +19,8 @@ from fairseq_xling.data.masking import ALWAYS_MASKED, MaskingRule
 from fairseq_xling.data.schedule import sampling_probabilities
 from fairseq_xling.data.vocabulary import Vocabularies
 from fairseq_xling.formats.errors import InputError
+from fairseq_xling.models.compilation import can_compile, compile_layers
 from fairseq_xling.models.encoder import Shape, VocabularyInfo
-from fairseq_xling.models.layers import compile_layers
 from fairseq_xling.sharing import Sharing
 from fairseq_xling.tasks import bad_loss, preemption, process_group, seeding
 from fairseq_xling.tasks.allocator import keep_freed_memory
@@ -107,14 +105,6 @@ class XlingMaskedLMConfig(FairseqDataclass):
     update_freq: Any = II("optimization.update_freq")
     world_size: int = II("distributed_training.distributed_world_size")
     rank: int = II("distributed_training.distributed_rank")
-
-
-def can_compile() -> bool:
-    """Whether torch.compile has what it needs for a GPU; a warning where it has not."""
-    if importlib.util.find_spec("triton") is None or not any(map(shutil.which, ("cc", "gcc", "clang"))):
-        logger.warning("--torch-compile needs Triton and a C compiler; training goes on without it")
-        return False
-    return True
 
 
 def _buffers(dataset: ScheduledBatches | ValidationBatches, loaders: int) -> bool:

@@ -16,7 +16,7 @@ import torch
 from fairseq.optim import FairseqOptimizer
 from torch import Tensor, nn
 
-from fairseq_xling.criterions.cross_entropy import IGNORED
+from fairseq_xling.data.labelled import IGNORED
 from fairseq_xling.formats.errors import InputError
 
 logger = logging.getLogger(__name__)

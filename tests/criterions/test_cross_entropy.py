@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from fairseq_xling.criterions import cross_entropy
-from fairseq_xling.criterions.cross_entropy import IGNORED, cross_entropy_sum
+from fairseq_xling.criterions.cross_entropy import cross_entropy_sum
+from fairseq_xling.data.labelled import IGNORED
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, 64])

@@ -5,7 +5,6 @@ import math
 import pytest
 import torch
 
-from fairseq_xling.criterions.masked_lm import XlingMaskedLMCriterion
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.tasks import bad_loss
 
@@ -15,21 +14,6 @@ from .pretraining import assert_equal_states, load, run, train, write_data
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return write_data(tmp_path_factory.mktemp("data") / "shared", {"en": 60, "fr": 30})
-
-
-@pytest.fixture
-def spoil(monkeypatch):
-    """`spoil({(epoch, batch): factor})`: losses of these training batches are multiplied."""
-    original = XlingMaskedLMCriterion.forward
-
-    def arrange(factors):
-        def forward(self, model, sample, reduce=True):
-            loss, size, log = original(self, model, sample, reduce)
-            return loss * factors.get(tuple(sample["id"].tolist()), 1.0), size, log
-
-        monkeypatch.setattr(XlingMaskedLMCriterion, "forward", forward)
-
-    return arrange
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from fairseq.optim.fp16_optimizer import FP16Optimizer
 from scipy.stats import binom
 from torch import nn
 
-from fairseq_xling.criterions.cross_entropy import IGNORED
+from fairseq_xling.data.labelled import IGNORED
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.optim.adam import XlingAdam
-from fairseq_xling.tasks import masked_lm, step_graph
+from fairseq_xling.tasks import step_graph
 from fairseq_xling.tasks.step_graph import StepGraphs, room_for_predictions
 
 from .pretraining import assert_equal_states, train, write_data
@@ -104,15 +104,6 @@ def test_gradients_of_several_batches_add_up():
     memory[0][1].fill_(5)
     step_graph._hand_over(memory[:1])
     assert parameters[0].grad is memory[0][1]
-
-
-def test_without_a_c_compiler_training_goes_on_uncompiled(monkeypatch, caplog):
-    monkeypatch.setattr(masked_lm.importlib.util, "find_spec", lambda name: object())
-    monkeypatch.setattr(masked_lm.shutil, "which", lambda name: "/usr/bin/cc" if name == "cc" else None)
-    assert masked_lm.can_compile()
-    monkeypatch.setattr(masked_lm.shutil, "which", lambda name: None)
-    assert not masked_lm.can_compile()
-    assert "--torch-compile needs Triton and a C compiler; training goes on without it" in caplog.text
 
 
 def test_without_a_gpu_the_run_is_the_same_and_the_log_says_so(tmp_path, caplog):

@@ -1,9 +1,11 @@
-"""Layers as torch.compile sees them."""
+"""Compiled layers compute the same, and are compiled seldom."""
 
 import torch
 from torch._dynamo.testing import CompileCounterWithBackend
 
-from fairseq_xling.models.layers import TransformerLayer, compile_layers
+from fairseq_xling.models import compilation
+from fairseq_xling.models.compilation import can_compile, compile_layers
+from fairseq_xling.models.layers import TransformerLayer
 
 
 def test_compiled_layers_compute_the_same_and_share_their_compilation():
@@ -34,6 +36,15 @@ def test_compiled_layers_compute_the_same_and_share_their_compilation():
 def test_dropout_is_torchs_own_where_it_is_compiled():
     torch._dynamo.reset()
     layer = TransformerLayer(16, 2, 32, 0.5, 0.5)
-    compile_layers(layer, backend="aot_eager")
+    compile_layers(layer, backend="aot_eager", fullgraph=True)  # masks drawn outside of torch would break the graph
     assert layer(torch.randn(2, 3, 16)).isfinite().all()
     torch._dynamo.reset()
+
+
+def test_without_a_c_compiler_training_goes_on_uncompiled(monkeypatch, caplog):
+    monkeypatch.setattr(compilation.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(compilation.shutil, "which", lambda name: "/usr/bin/cc" if name == "cc" else None)
+    assert can_compile()
+    monkeypatch.setattr(compilation.shutil, "which", lambda name: None)
+    assert not can_compile()
+    assert "--torch-compile needs Triton and a C compiler; training goes on without it" in caplog.text

@@ -1,0 +1,32 @@
+"""torch.compile of the layers, which on a GPU makes few passes over memory of many small operations."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import shutil
+from typing import Any
+
+from torch import nn
+
+from fairseq_xling.models.layers import TransformerLayer
+
+logger = logging.getLogger(__name__)
+
+
+def can_compile() -> bool:
+    """Whether torch.compile has what it needs for a GPU; a warning where it has not."""
+    if importlib.util.find_spec("triton") is None or not any(map(shutil.which, ("cc", "gcc", "clang"))):
+        logger.warning("--torch-compile needs Triton and a C compiler; training goes on without it")
+        return False
+    return True
+
+
+def compile_layers(model: nn.Module, **options: Any) -> None:
+    """Compile every layer of a model; all layers of a kind share one compilation.
+
+    `options` are those of torch.compile.
+    """
+    for module in model.modules():
+        if isinstance(module, TransformerLayer):
+            module.compile(**options)
