@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fairseq_xling.models import small_layer
 from fairseq_xling.models.dropout import Dropout, cheap_masks, dropout
 from fairseq_xling.models.linear import Linear
 
@@ -111,6 +112,9 @@ class TransformerLayer(nn.Module):
 
     def forward(self, x: Tensor, attend: Tensor | None = None, only: Tensor | None = None) -> Tensor:
         """(batch, length, dim) to the same shape, or to (n, dim); `attend` and `only` as in `SelfAttention`."""
+        weights = small_layer.parameters(self, x, attend)
+        if weights is not None:
+            return small_layer.layer(x, attend, only, self.attention.heads, self.norm_before, weights)
         if self.norm_before:
             x = at_positions(x, only) + self.dropout(self.attention(self.attention_norm(x), attend, only))
             return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))

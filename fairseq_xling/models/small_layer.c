@@ -1,0 +1,560 @@
+/*
+ * Forward and backward pass of one narrow Transformer layer (layers.TransformerLayer without dropout), in float32, by
+ * one thread. `small_layer.py` compiles this file and calls layer_sizes, layer_forward and layer_backward.
+ *
+ * A layer is small enough to stay in the second-level cache, so the passes are plain sequences of products and of
+ * walks over rows. All products are `product`, a loop over register tiles; its operands are given by strides, so that
+ * nothing is transposed in memory but weights (forward), keys and values.
+ *
+ * With L sentences of T positions, N = L T, width D, H heads of W = D / H, F hidden units, and n wanted positions
+ * (all N of them, or those in `only`, sorted by sentence; "rows" below):
+ *
+ *     a  = norm_before ? norm1(x) : x                          (N, D)
+ *     q  = a[rows] Wq' + bq;  kv = a Wkv' + bkv                (n, D), (N, 2 D)
+ *     p  = softmax(q k' / sqrt(W)) for each sentence and head  (n, H, P), P: T up to a multiple of LANES
+ *     s1 = x[rows] + (p v) Wo' + bo                            (n, D)
+ *     f  = norm_before ? norm2(s1) : norm1(s1)                 (n, D)
+ *     u  = f We' + be;  g = gelu(u)                            (n, F)
+ *     s2 = (norm_before ? s1 : f) + g Wf' + bf                 (n, D)
+ *     y  = norm_before ? s2 : norm2(s2)                        (n, D)
+ *
+ * All matrices are row-major; weights are (outputs, inputs), as torch has them. D, W and F are multiples of 16.
+ * Every element is summed in the order of its index, however many rows there are: a sentence has the same values in
+ * any batch. Not-a-numbers and infinities go through as in torch.
+ */
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+/* Floats of a vector; rows and vectors of a register tile. */
+#if defined(__AVX512F__)
+#define LANES 16
+#define ROWS 6
+#define VECTORS 4
+#elif defined(__AVX2__) && defined(__FMA__)
+#define LANES 8
+#define ROWS 6
+#define VECTORS 2
+#elif defined(__ARM_NEON) && defined(__aarch64__)
+#define LANES 4
+#define ROWS 6
+#define VECTORS 4
+#else
+#error "no wide vectors: torch's own kernels are faster"
+#endif
+
+#define WIDE (LANES * VECTORS)
+#define DEPTH 96 /* terms of a sum taken at a time: so many rows of the second factor stay in the first-level cache */
+#define EPSILON 1e-12f
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 8")
+
+typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef int32_t ivec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+
+enum { QKV_WEIGHT, QKV_BIAS, OUT_WEIGHT, OUT_BIAS, NORM1_WEIGHT, NORM1_BIAS, EXPAND_WEIGHT, EXPAND_BIAS,
+       CONTRACT_WEIGHT, CONTRACT_BIAS, NORM2_WEIGHT, NORM2_BIAS, PARAMETERS };
+
+/* As small_layer.py passes it. */
+typedef struct {
+    int64_t sentences, length, dim, heads, hidden, wanted, norm_before;
+} Shape;
+
+/* ---- vectors ---- */
+
+INLINE vec load(const float *from) { return *(const vec *)from; }
+INLINE void store(float *to, vec x) { *(vec *)to = x; }
+INLINE vec all(float x) { return x - (vec){0}; }
+INLINE vec choose(ivec which, vec yes, vec no) { return (vec)((which & (ivec)yes) | (~which & (ivec)no)); }
+
+INLINE float sum_of(vec x)
+{
+    float lanes[LANES], total = 0;
+    memcpy(lanes, &x, sizeof x);
+    for (int width = LANES / 2; width; width /= 2)
+        for (int i = 0; i < width; i++) lanes[i] += lanes[i + width];
+    total = lanes[0];
+    return total;
+}
+
+INLINE float largest_of(vec x)
+{
+    float lanes[LANES];
+    memcpy(lanes, &x, sizeof x);
+    for (int width = LANES / 2; width; width /= 2)
+        for (int i = 0; i < width; i++) lanes[i] = lanes[i] > lanes[i + width] ? lanes[i] : lanes[i + width];
+    return lanes[0];
+}
+
+/* exp of x <= 0, 0 where that is below the normal numbers. */
+INLINE vec exponential(vec x)
+{
+    const vec magic = all(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer, in the lowest bits */
+    vec shifted = x * 1.44269504f + magic, n = shifted - magic;
+    vec r = x - n * 0.693145752f - n * 1.42860677e-6f; /* log 2 in two parts */
+    vec p = all(1.98756915e-4f);
+    p = p * r + 1.39819995e-3f;
+    p = p * r + 8.33345190e-3f;
+    p = p * r + 4.16657960e-2f;
+    p = p * r + 1.66666654e-1f;
+    p = p * r + 5.00000001e-1f;
+    p = p * (r * r) + r + 1.0f;
+    vec power = (vec)(((ivec)shifted << 23) + (127 << 23));
+    return choose(x < -87.3f, all(0), p * power);
+}
+
+/* GELU and its derivative. The normal distribution function is exp(-x^2 / 2) t Q(t), t = 1 / (1 + 0.3 |x|), below 0;
+   Q was fitted to within 5.5e-9 by minimax. */
+INLINE vec gelu(vec x, vec *slope)
+{
+    vec size = (vec)((ivec)x & 0x7fffffff), density = exponential(x * x * -0.5f), t = 1.0f / (size * 0.3f + 1.0f);
+    vec q = all(0.0341401784f);
+    q = q * t - 0.149459922f;
+    q = q * t + 0.190330754f;
+    q = q * t - 0.0361389136f;
+    q = q * t + 0.117661472f;
+    q = q * t + 0.103713814f;
+    q = q * t + 0.120077087f;
+    q = q * t + 0.119675536f;
+    vec tail = density * (q * t), share = choose(x > 0.0f, 1.0f - tail, tail);
+    *slope = share + x * density * 0.398942280f;
+    return x * share;
+}
+
+/* ---- products ---- */
+
+/* A matrix of which element (i, j) is at data[i * row + j * column]. */
+typedef struct {
+    const float *data;
+    long row, column;
+} Matrix;
+
+/* rows x vectors of `product`: the sums stay in registers. */
+INLINE void tile(int rows, int vectors, long depth, Matrix a, const float *b, long b_row, float *c, long c_row,
+                 const float *start, long start_row)
+{
+    vec sums[ROWS][VECTORS];
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int v = 0; v < vectors; v++)
+            sums[r][v] = start ? load(start + r * start_row + v * LANES) : all(0);
+    const float *left = a.data;
+    for (long i = 0; i < depth; i++, left += a.column, b += b_row) {
+        vec right[VECTORS];
+        UNROLL for (int v = 0; v < vectors; v++) right[v] = load(b + v * LANES);
+        UNROLL for (int r = 0; r < rows; r++) {
+            vec factor = all(left[r * a.row]);
+            UNROLL for (int v = 0; v < vectors; v++) sums[r][v] += factor * right[v];
+        }
+    }
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int v = 0; v < vectors; v++) store(c + r * c_row + v * LANES, sums[r][v]);
+}
+
+/* A tile whose numbers of rows and vectors are constants to the compiler. */
+#define ROW_CASE(R, V) case R: tile(R, V, depth, a, b, b_row, c, c_row, start, start_row); break;
+#define TILES(V)                                                                                             \
+    static __attribute__((noinline)) void tiles##V(int rows, long depth, Matrix a, const float *b, long b_row, float *c, \
+                                                   long c_row, const float *start, long start_row)              \
+    {                                                                                                          \
+        switch (rows) { ROW_CASE(1, V) ROW_CASE(2, V) ROW_CASE(3, V) ROW_CASE(4, V) ROW_CASE(5, V) ROW_CASE(6, V) }   \
+    }
+TILES(1)
+TILES(2)
+#if VECTORS == 4
+TILES(3)
+TILES(4)
+#endif
+
+/* c = start + a b, for a (m, depth), b (depth, n) and c (m, n) with rows b_row and c_row apart. `start` has rows
+   start_row apart: 0 for one row that is added to all; NULL for zeros. n is a multiple of LANES. */
+static void product(long m, long n, long depth, Matrix a, const float *b, long b_row, float *c, long c_row,
+                    const float *start, long start_row)
+{
+    do {
+        long part = depth < DEPTH + DEPTH / 2 ? depth : DEPTH;
+        for (long column = 0; column < n; column += WIDE) {
+            int vectors = n - column < WIDE ? (n - column) / LANES : VECTORS;
+            long row = 0;
+            for (long tiles = (m + ROWS - 1) / ROWS; tiles; tiles--) {
+                int rows = (m - row + tiles - 1) / tiles; /* of about the same height */
+                const float *from = start ? start + row * start_row + column : 0;
+                Matrix left = {a.data + row * a.row, a.row, a.column};
+                float *to = c + row * c_row + column;
+                switch (vectors) {
+                case 1: tiles1(rows, part, left, b + column, b_row, to, c_row, from, start_row); break;
+                case 2: tiles2(rows, part, left, b + column, b_row, to, c_row, from, start_row); break;
+#if VECTORS == 4
+                case 3: tiles3(rows, part, left, b + column, b_row, to, c_row, from, start_row); break;
+                case 4: tiles4(rows, part, left, b + column, b_row, to, c_row, from, start_row); break;
+#endif
+                }
+                row += rows;
+            }
+        }
+        a.data += part * a.column, b += part * b_row, depth -= part;
+        start = c, start_row = c_row;
+    } while (depth > 0);
+}
+
+/* ---- rows ---- */
+
+/* The transpose of (rows, columns) in `from`, both multiples of 4 or filled up with zeros to `filled` columns of `to`. */
+static void transpose(long rows, long columns, const float *from, long from_row, float *to, long to_row)
+{
+    for (long j = 0; j < columns; j++)
+        for (long i = 0; i < rows; i++) to[j * to_row + i] = from[i * from_row + j];
+}
+
+static void add(long count, float *to, const float *from)
+{
+    for (long i = 0; i < count; i += LANES) store(to + i, load(to + i) + load(from + i));
+}
+
+/* Rows of `from` at some places, one after the other. */
+static void gather(long count, long dim, const float *from, const int64_t *places, float *to)
+{
+    for (long row = 0; row < count; row++) memcpy(to + row * dim, from + places[row] * dim, dim * sizeof *to);
+}
+
+static void scatter(long count, long dim, const float *from, const int64_t *places, float *to)
+{
+    for (long row = 0; row < count; row++) memcpy(to + places[row] * dim, from + row * dim, dim * sizeof *to);
+}
+
+static void scatter_add(long count, long dim, const float *from, const int64_t *places, float *to)
+{
+    for (long row = 0; row < count; row++) add(dim, to + (places ? places[row] : row) * dim, from + row * dim);
+}
+
+/* ---- layer norm ---- */
+
+/* Mean and reciprocal deviation of every row. */
+static void moments(long m, long dim, const float *x, float *stats)
+{
+    for (long row = 0; row < m; row++, x += dim, stats += 2) {
+        vec sums = all(0), squares = all(0);
+        for (long i = 0; i < dim; i += LANES) sums += load(x + i);
+        float mean = sum_of(sums) / dim;
+        for (long i = 0; i < dim; i += LANES) {
+            vec centred = load(x + i) - mean;
+            squares += centred * centred;
+        }
+        stats[0] = mean, stats[1] = 1 / sqrtf(sum_of(squares) / dim + EPSILON);
+    }
+}
+
+static void norm(long m, long dim, const float *x, const float *stats, const float *weight, const float *bias, float *y)
+{
+    for (long row = 0; row < m; row++, x += dim, y += dim, stats += 2)
+        for (long i = 0; i < dim; i += LANES)
+            store(y + i, (load(x + i) - stats[0]) * stats[1] * load(weight + i) + load(bias + i));
+}
+
+/* Gradients of layer norm: of x (may be `grad` itself), weight and bias. */
+static void norm_gradients(long m, long dim, const float *x, const float *stats, const float *weight, const float *grad,
+                           float *x_grad, float *weight_grad, float *bias_grad)
+{
+    memset(weight_grad, 0, dim * sizeof *weight_grad), memset(bias_grad, 0, dim * sizeof *bias_grad);
+    for (long row = 0; row < m; row++, x += dim, grad += dim, x_grad += dim, stats += 2) {
+        vec sums = all(0), products = all(0);
+        for (long i = 0; i < dim; i += LANES) {
+            vec unit = (load(x + i) - stats[0]) * stats[1], slope = load(grad + i);
+            store(bias_grad + i, load(bias_grad + i) + slope);
+            store(weight_grad + i, load(weight_grad + i) + slope * unit);
+            slope *= load(weight + i);
+            sums += slope, products += slope * unit;
+        }
+        float mean = sum_of(sums) / dim, along = sum_of(products) / dim;
+        for (long i = 0; i < dim; i += LANES) {
+            vec unit = (load(x + i) - stats[0]) * stats[1], slope = load(grad + i) * load(weight + i);
+            store(x_grad + i, (slope - mean - unit * along) * stats[1]);
+        }
+    }
+}
+
+/* c = bias + a w', with w (outputs, inputs): the weights are transposed into `space` first, a tile's width at a time.
+   `bias` has outputs numbers. */
+static void linear(long m, long inputs, long outputs, const float *a, const float *weight, const float *bias, float *c,
+                   long c_row, float *space)
+{
+    for (long first = 0; first < outputs; first += WIDE) {
+        long count = outputs - first < WIDE ? outputs - first : WIDE;
+        transpose(count, inputs, weight + first * inputs, inputs, space, count);
+        product(m, count, inputs, (Matrix){a, inputs, 1}, space, count, c + first, c_row, bias + first, 0);
+    }
+}
+
+/* Gradients of a linear map's weights (outputs, inputs) and bias, where they are wanted, from that of its results. */
+static void linear_gradients(long m, long inputs, long outputs, const float *a, const float *grad, float *weight,
+                             float *bias)
+{
+    if (weight) product(outputs, inputs, m, (Matrix){grad, 1, outputs}, a, inputs, weight, inputs, 0, 0);
+    if (!bias) return;
+    memset(bias, 0, outputs * sizeof *bias);
+    for (long row = 0; row < m; row++) add(outputs, bias, grad + row * outputs);
+}
+
+/* ---- attention of one sentence and head: m rows of queries, T positions ---- */
+
+/* What a key's score is increased by: 0, or -infinity where it may not be attended to. Whether any may be. */
+static int score_biases(long length, long filled, const uint8_t *attend, float *biases)
+{
+    int any = 0;
+    for (long i = 0; i < filled; i++) {
+        int allowed = i < length && (!attend || attend[i]);
+        biases[i] = allowed ? 0 : -INFINITY, any |= allowed;
+    }
+    return any;
+}
+
+static void softmax(long m, long filled, float scale, const float *biases, float *p)
+{
+    for (long row = 0; row < m; row++, p += filled) {
+        vec largest = all(-INFINITY), sums = all(0);
+        for (long i = 0; i < filled; i += LANES) {
+            vec score = load(p + i) * scale + load(biases + i);
+            store(p + i, score);
+            largest = choose(score > largest, score, largest);
+        }
+        float most = largest_of(largest);
+        for (long i = 0; i < filled; i += LANES) {
+            vec weight = exponential(load(p + i) - most);
+            store(p + i, weight);
+            sums += weight;
+        }
+        float factor = 1 / sum_of(sums);
+        for (long i = 0; i < filled; i += LANES) store(p + i, load(p + i) * factor);
+    }
+}
+
+/* Of scores before their scaling, from those of the weights; in place. */
+static void softmax_gradients(long m, long filled, float scale, const float *p, float *grad)
+{
+    for (long row = 0; row < m; row++, p += filled, grad += filled) {
+        vec sums = all(0);
+        for (long i = 0; i < filled; i += LANES) sums += load(p + i) * load(grad + i);
+        float mean = sum_of(sums);
+        for (long i = 0; i < filled; i += LANES) store(grad + i, (load(grad + i) - mean) * load(p + i) * scale);
+    }
+}
+
+/* The keys or values of a head, transposed, with zeros beyond the sentence's end. */
+static void transposed_head(long length, long filled, long width, const float *from, long from_row, float *to)
+{
+    transpose(length, width, from, from_row, to, filled);
+    for (long j = 0; j < width && filled > length; j++)
+        memset(to + j * filled + length, 0, (filled - length) * sizeof *to);
+}
+
+/* ---- the layer ---- */
+
+/* Where everything is kept; `layout` says how large it is. */
+typedef struct {
+    long n, filled, width;
+    int64_t *first, *place, *slot; /* first row of each sentence, and one more; position in x and in y of each row */
+    float *stats1, *stats2, *q, *kv, *p, *mixed, *s1, *s2, *g, *slope;
+} Saved;
+
+typedef struct {
+    float *a, *rows, *f, *weights, *biases, *heads;              /* both passes */
+    float *dy, *df, *dg, *dmixed, *dq, *dkv, *da, *discarded, *dp; /* backward */
+} Scratch;
+
+static float *take(float **from, int64_t count)
+{
+    float *taken = *from;
+    *from += (count + 15) / 16 * 16;
+    return taken;
+}
+
+static int64_t lay_out_saved(const Shape *shape, float *memory, Saved *s)
+{
+    float *at = memory;
+    long positions = shape->sentences * shape->length, n = shape->wanted < 0 ? positions : shape->wanted;
+    s->n = n, s->width = shape->dim / shape->heads;
+    s->filled = (shape->length + LANES - 1) / LANES * LANES;
+    s->first = (int64_t *)take(&at, 2 * (shape->sentences + 1));
+    s->place = shape->wanted < 0 ? 0 : (int64_t *)take(&at, 2 * n);
+    s->slot = shape->wanted < 0 ? 0 : (int64_t *)take(&at, 2 * n);
+    s->stats1 = take(&at, 2 * (positions > n ? positions : n)), s->stats2 = take(&at, 2 * n);
+    s->q = take(&at, n * shape->dim), s->kv = take(&at, 2 * positions * shape->dim);
+    s->p = take(&at, n * shape->heads * s->filled), s->mixed = take(&at, n * shape->dim);
+    s->s1 = take(&at, n * shape->dim), s->s2 = take(&at, shape->norm_before ? 0 : n * shape->dim);
+    s->g = take(&at, n * shape->hidden), s->slope = take(&at, n * shape->hidden);
+    return at - memory;
+}
+
+static int64_t lay_out_scratch(const Shape *shape, int backward, const Saved *s, float *memory, Scratch *w)
+{
+    float *at = memory;
+    long positions = shape->sentences * shape->length, dim = shape->dim, hidden = shape->hidden;
+    w->a = take(&at, positions * dim), w->rows = take(&at, s->n * dim), w->f = take(&at, s->n * dim);
+    w->biases = take(&at, s->filled), w->heads = take(&at, s->width * s->filled);
+    w->weights = take(&at, backward ? 0 : WIDE * (dim > hidden ? dim : hidden));
+    if (!backward) return at - memory;
+    w->dy = take(&at, s->n * dim), w->df = take(&at, s->n * dim), w->dg = take(&at, s->n * hidden);
+    w->dmixed = take(&at, s->n * dim), w->dq = take(&at, s->n * dim), w->dkv = take(&at, 2 * positions * dim);
+    w->da = take(&at, positions * dim), w->discarded = take(&at, dim), w->dp = take(&at, (shape->wanted < 0 ? shape->length : s->n) * s->filled);
+    return at - memory;
+}
+
+/* Floats of memory that are kept for the backward pass, and that the forward and the backward pass use. */
+void layer_sizes(const Shape *shape, int64_t *sizes)
+{
+    Saved saved;
+    Scratch scratch;
+    sizes[0] = lay_out_saved(shape, 0, &saved);
+    sizes[1] = lay_out_scratch(shape, 0, &saved, 0, &scratch);
+    sizes[2] = lay_out_scratch(shape, 1, &saved, 0, &scratch);
+}
+
+/* Sort the wanted positions by sentence. */
+static void sort_rows(const Shape *shape, const int64_t *only, Saved *s)
+{
+    long sentences = shape->sentences, length = shape->length;
+    for (long i = 0; i <= sentences; i++) s->first[i] = only ? 0 : i * length;
+    if (!only) return;
+    for (long i = 0; i < s->n; i++) s->first[only[i] / length + 1]++;
+    for (long i = 0; i < sentences; i++) s->first[i + 1] += s->first[i];
+    for (long i = 0; i < s->n; i++) {
+        long row = s->first[only[i] / length]++;
+        s->place[row] = only[i], s->slot[row] = i;
+    }
+    memmove(s->first + 1, s->first, sentences * sizeof *s->first);
+    s->first[0] = 0;
+}
+
+static void attention(const Shape *shape, const uint8_t *attend, const Saved *s, const Scratch *w)
+{
+    long length = shape->length, dim = shape->dim, width = s->width, filled = s->filled;
+    float scale = 1 / sqrtf(width);
+    for (long i = 0; i < shape->sentences; i++) {
+        long row = s->first[i], m = s->first[i + 1] - row;
+        int any = m && score_biases(length, filled, attend ? attend + i * length : 0, w->biases);
+        for (long head = 0; head < shape->heads && m; head++) {
+            const float *keys = s->kv + i * length * 2 * dim + head * width, *values = keys + dim;
+            float *p = s->p + (row * shape->heads + head * m) * filled;
+            transposed_head(length, filled, width, keys, 2 * dim, w->heads);
+            product(m, filled, width, (Matrix){s->q + row * dim + head * width, dim, 1}, w->heads, filled, p, filled, 0, 0);
+            if (any) softmax(m, filled, scale, w->biases, p);
+            else memset(p, 0, m * filled * sizeof *p);
+            product(m, width, length, (Matrix){p, filled, 1}, values, 2 * dim, s->mixed + row * dim + head * width, dim, 0, 0);
+        }
+    }
+}
+
+static void attention_gradients(const Shape *shape, const Saved *s, const Scratch *w)
+{
+    long length = shape->length, dim = shape->dim, width = s->width, filled = s->filled;
+    float scale = 1 / sqrtf(width);
+    for (long i = 0; i < shape->sentences; i++)
+        for (long head = 0; head < shape->heads; head++) {
+            long row = s->first[i], m = s->first[i + 1] - row, offset = row * dim + head * width;
+            const float *keys = s->kv + i * length * 2 * dim + head * width, *q = s->q + offset;
+            const float *p = s->p + (row * shape->heads + head * m) * filled, *grad = w->dmixed + offset;
+            float *dkeys = w->dkv + (keys - s->kv), *dp = w->dp;
+            transposed_head(length, filled, width, keys + dim, 2 * dim, w->heads);
+            product(m, filled, width, (Matrix){grad, dim, 1}, w->heads, filled, dp, filled, 0, 0);
+            softmax_gradients(m, filled, scale, p, dp);
+            product(m, width, length, (Matrix){dp, filled, 1}, keys, 2 * dim, w->dq + offset, dim, 0, 0);
+            product(length, width, m, (Matrix){dp, 1, filled}, q, dim, dkeys, 2 * dim, 0, 0);
+            product(length, width, m, (Matrix){p, 1, filled}, grad, dim, dkeys + dim, 2 * dim, 0, 0);
+        }
+}
+
+/* x (sentences, length, dim) to y (wanted, dim). attend: (sentences, length), 0 where padded, or NULL; only: (wanted),
+   or NULL for all. */
+void layer_forward(const Shape *shape, const float *x, const uint8_t *attend, const int64_t *only, const float **from,
+                   float *y, float *saved, float *scratch)
+{
+    Saved s;
+    Scratch w;
+    lay_out_saved(shape, saved, &s), lay_out_scratch(shape, 0, &s, scratch, &w);
+    sort_rows(shape, only, &s);
+    long positions = shape->sentences * shape->length, dim = shape->dim, hidden = shape->hidden, n = s.n;
+    const float *a = x, *rows = x, *qkv = from[QKV_WEIGHT];
+    if (shape->norm_before) {
+        moments(positions, dim, x, s.stats1);
+        norm(positions, dim, x, s.stats1, from[NORM1_WEIGHT], from[NORM1_BIAS], w.a);
+        a = rows = w.a;
+    }
+    if (only) gather(n, dim, a, s.place, w.rows), rows = w.rows;
+    linear(n, dim, dim, rows, qkv, from[QKV_BIAS], s.q, dim, w.weights);
+    linear(positions, dim, 2 * dim, a, qkv + dim * dim, from[QKV_BIAS] + dim, s.kv, 2 * dim, w.weights);
+    attention(shape, attend, &s, &w);
+    linear(n, dim, dim, s.mixed, from[OUT_WEIGHT], from[OUT_BIAS], s.s1, dim, w.weights);
+    for (long row = 0; row < n; row++) add(dim, s.s1 + row * dim, x + (only ? s.place[row] : row) * dim);
+
+    int second = shape->norm_before ? NORM2_WEIGHT : NORM1_WEIGHT;
+    float *stats = shape->norm_before ? s.stats2 : s.stats1, *f = w.f, *s2 = shape->norm_before ? w.rows : s.s2;
+    moments(n, dim, s.s1, stats);
+    norm(n, dim, s.s1, stats, from[second], from[second + 1], f);
+    linear(n, dim, hidden, f, from[EXPAND_WEIGHT], from[EXPAND_BIAS], s.g, hidden, w.weights);
+    for (long i = 0; i < n * hidden; i += LANES) {
+        vec slope;
+        store(s.g + i, gelu(load(s.g + i), &slope));
+        store(s.slope + i, slope);
+    }
+    if (shape->norm_before && !only) s2 = y;
+    linear(n, hidden, dim, s.g, from[CONTRACT_WEIGHT], from[CONTRACT_BIAS], s2, dim, w.weights);
+    add(n * dim, s2, shape->norm_before ? s.s1 : f);
+    const float *result = s2;
+    if (!shape->norm_before) {
+        float *normed = only ? w.rows : y;
+        moments(n, dim, s2, s.stats2);
+        norm(n, dim, s2, s.stats2, from[NORM2_WEIGHT], from[NORM2_BIAS], normed);
+        result = normed;
+    }
+    if (only) scatter(n, dim, result, s.slot, y);
+}
+
+/* Gradients from that of y: of x, if x_grad is not NULL, and into every one of `to` that is not NULL. */
+void layer_backward(const Shape *shape, const float *x, const float **from, const float *saved, const float *y_grad,
+                    float *x_grad, float **to, float *scratch)
+{
+    Saved s;
+    Scratch w;
+    lay_out_saved(shape, (float *)saved, &s), lay_out_scratch(shape, 1, &s, scratch, &w);
+    long positions = shape->sentences * shape->length, dim = shape->dim, hidden = shape->hidden, n = s.n;
+    int before = shape->norm_before, second = before ? NORM2_WEIGHT : NORM1_WEIGHT;
+    float *into[PARAMETERS];
+    for (int i = 0; i < PARAMETERS; i++) into[i] = to[i];
+    for (int i = NORM1_WEIGHT; i <= NORM1_BIAS; i++) if (!into[i]) into[i] = w.discarded;
+    for (int i = NORM2_WEIGHT; i <= NORM2_BIAS; i++) if (!into[i]) into[i] = w.discarded;
+
+    const float *dy = y_grad;
+    if (s.slot) gather(n, dim, y_grad, s.slot, w.dy), dy = w.dy;
+    if (!before) {
+        norm_gradients(n, dim, s.s2, s.stats2, from[NORM2_WEIGHT], dy, w.dy, into[NORM2_WEIGHT], into[NORM2_BIAS]);
+        dy = w.dy;
+    }
+    const float *stats = before ? s.stats2 : s.stats1;
+    norm(n, dim, s.s1, stats, from[second], from[second + 1], w.f);
+    linear_gradients(n, hidden, dim, s.g, dy, into[CONTRACT_WEIGHT], into[CONTRACT_BIAS]);
+    product(n, hidden, dim, (Matrix){dy, dim, 1}, from[CONTRACT_WEIGHT], hidden, w.dg, hidden, 0, 0);
+    for (long i = 0; i < n * hidden; i += LANES) store(w.dg + i, load(w.dg + i) * load(s.slope + i));
+    linear_gradients(n, dim, hidden, w.f, w.dg, into[EXPAND_WEIGHT], into[EXPAND_BIAS]);
+    product(n, dim, hidden, (Matrix){w.dg, hidden, 1}, from[EXPAND_WEIGHT], dim, w.df, dim, before ? 0 : dy, dim);
+    norm_gradients(n, dim, s.s1, stats, from[second], w.df, w.df, into[second], into[second + 1]);
+    if (before) add(n * dim, w.df, dy); /* now the gradient of s1 */
+
+    linear_gradients(n, dim, dim, s.mixed, w.df, into[OUT_WEIGHT], into[OUT_BIAS]);
+    product(n, dim, dim, (Matrix){w.df, dim, 1}, from[OUT_WEIGHT], dim, w.dmixed, dim, 0, 0);
+    attention_gradients(shape, &s, &w);
+    const float *a = x, *rows = x;
+    if (before) norm(positions, dim, x, s.stats1, from[NORM1_WEIGHT], from[NORM1_BIAS], w.a), a = rows = w.a;
+    if (s.place) gather(n, dim, a, s.place, w.rows), rows = w.rows;
+    float *weight = into[QKV_WEIGHT], *bias = into[QKV_BIAS];
+    linear_gradients(n, dim, dim, rows, w.dq, weight, bias);
+    linear_gradients(positions, dim, 2 * dim, a, w.dkv, weight ? weight + dim * dim : 0, bias ? bias + dim : 0);
+    if (!x_grad && !(before && (to[NORM1_WEIGHT] || to[NORM1_BIAS]))) return;
+
+    const float *qkv = from[QKV_WEIGHT];
+    float *da = before || !x_grad ? w.da : x_grad;
+    product(positions, dim, 2 * dim, (Matrix){w.dkv, 2 * dim, 1}, qkv + dim * dim, dim, da, dim, 0, 0);
+    product(n, dim, dim, (Matrix){w.dq, dim, 1}, qkv, dim, w.rows, dim, 0, 0);
+    scatter_add(n, dim, w.rows, s.place, da);
+    if (before) norm_gradients(positions, dim, x, s.stats1, from[NORM1_WEIGHT], da, x_grad ? x_grad : da,
+                               into[NORM1_WEIGHT], into[NORM1_BIAS]);
+    if (x_grad) scatter_add(n, dim, w.df, s.place, x_grad);
+}

@@ -1,0 +1,298 @@
+"""A narrow Transformer layer on a CPU as one C function each for its forward and its backward pass.
+
+In a layer of width 64 torch's products, attention and norms are so short that most of the time goes into what lies
+between them. `small_layer.c` has no such gaps. It is compiled once with the system's C compiler (``$CC``, cc, gcc or
+clang) into ``$XDG_CACHE_HOME/fairseq_xling`` (``~/.cache/fairseq_xling``), for the processor it runs on. Where that
+fails, torch's kernels do the same, several times slower; the log says so. ``XLING_NO_KERNEL=1`` switches it off.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import logging
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn.modules.module import _has_any_global_hook
+
+from fairseq_xling.models.linear import Linear
+
+logger = logging.getLogger(__name__)
+
+SOURCE = Path(__file__).with_suffix(".c")
+
+FLAGS = ("-O3", "-march=native", "-std=gnu11", "-fPIC", "-shared")
+
+WIDEST = 128
+"""Width up to which the kernel is used."""
+
+LONGEST = 256
+"""Positions up to which the kernel is used: it keeps all attention weights."""
+
+SECONDS = 120
+"""Longest that the compiler may take."""
+
+STEP = 16
+"""All widths are multiples of this."""
+
+KINDS = (Linear, Linear, nn.LayerNorm, Linear, Linear, nn.LayerNorm)
+"""The parts of a layer that have parameters."""
+
+ADDRESSES = ctypes.c_void_p * (2 * len(KINDS))
+
+
+# ---- the compiled library
+
+
+@functools.cache
+def library() -> ctypes.CDLL | None:
+    """The compiled kernel; ``None`` where there is none."""
+    if os.environ.get("XLING_NO_KERNEL", "") not in ("", "0"):
+        return None
+    try:
+        return _declared(ctypes.CDLL(str(_compiled())))
+    except (OSError, subprocess.SubprocessError, AttributeError) as error:
+        logger.info("narrow layers run with torch's kernels, which are slower: %s", error)
+        return None
+
+
+def _declared(loaded: ctypes.CDLL) -> ctypes.CDLL:
+    """With the types of the arguments, all of them addresses."""
+    for name, count in (("layer_sizes", 2), ("layer_forward", 8), ("layer_backward", 8)):
+        function = getattr(loaded, name)
+        function.argtypes, function.restype = [ctypes.c_void_p] * count, None
+    return loaded
+
+
+def _compiled() -> Path:
+    """Path of the shared library, compiled now where it is not in the cache.
+
+    Raises
+    ------
+    OSError, subprocess.SubprocessError
+        No compiler, no place to write to, or the compiler failed.
+    """
+    compiler = _compiler()
+    version = subprocess.run([*compiler, "--version"], capture_output=True, check=True, timeout=SECONDS).stdout
+    source = SOURCE.read_bytes()
+    parts = [source, " ".join([*compiler, *FLAGS]).encode(), version, _processor()]
+    name = hashlib.sha256(b"\0".join(parts)).hexdigest()[:20]
+    folder = _cache()
+    path = folder / f"small_layer-{name}.so"
+    if not path.exists():
+        with tempfile.TemporaryDirectory(dir=folder, prefix="compiling-") as work:
+            made = Path(work) / path.name
+            words = [*compiler, *FLAGS, "-o", str(made), str(SOURCE), "-lm"]
+            subprocess.run(words, capture_output=True, check=True, timeout=SECONDS)
+            os.replace(made, path)  # processes that start together each write their own
+    return path
+
+
+def _compiler() -> list[str]:
+    """Words of the command.
+
+    Raises
+    ------
+    OSError
+        There is none.
+    """
+    for command in (os.environ.get("CC", ""), "cc", "gcc", "clang"):
+        words = shlex.split(command)
+        if words and shutil.which(words[0]):
+            return words
+    raise FileNotFoundError("no C compiler")
+
+
+def _cache() -> Path:
+    """Folder of this user alone.
+
+    Raises
+    ------
+    OSError
+        It cannot be made, or others may write to it.
+    """
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    folder = Path(base) / "fairseq_xling"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = folder.stat()
+    if status.st_uid != os.getuid() or status.st_mode & 0o022:
+        raise PermissionError(f"{folder}: others may write to it")
+    return folder
+
+
+def _processor() -> bytes:
+    """What `-march=native` depends on: a home may be shared by different machines."""
+    try:
+        lines = Path("/proc/cpuinfo").read_bytes().splitlines()
+    except OSError:
+        return f"{platform.machine()} {platform.processor()}".encode()
+    return b"\n".join(sorted({line for line in lines if line.startswith((b"flags", b"Features", b"model", b"CPU "))}))
+
+
+# ---- whether it applies
+
+
+def parameters(layer: nn.Module, x: Tensor, attend: Tensor | None) -> list[Tensor] | None:
+    """The parameters of a `TransformerLayer` in the kernel's order, or ``None`` where the kernel is not to be used.
+
+    It is used on a CPU, in float32, without dropout, where nobody looks at or changes what parts of the layer do.
+    """
+    if (
+        type(x) is not Tensor
+        or not x.is_cpu
+        or x.dtype is not torch.float32
+        or torch.compiler.is_compiling()
+        or torch.is_autocast_enabled("cpu")
+        or torch._C._len_torch_dispatch_stack()
+        or torch._C._are_functorch_transforms_active()
+        or _has_any_global_hook()
+        or not _fitting(x.shape, attend)
+        or library() is None
+    ):
+        return None
+    return _plain_parameters(layer)
+
+
+def _fitting(shape: torch.Size, attend: Tensor | None) -> bool:
+    """Whether the sizes are ones that the kernel takes and is fast for."""
+    if len(shape) != 3 or not 0 < shape[1] <= LONGEST or not 0 < shape[2] <= WIDEST or not shape[0]:
+        return False
+    return attend is None or (
+        attend.dtype is torch.bool and attend.is_cpu and attend.shape == (shape[0], 1, 1, shape[1])
+    )
+
+
+def _plain_parameters(layer: nn.Module) -> list[Tensor] | None:
+    """See `parameters`; looked up in dictionaries, as attributes of modules are slow."""
+    parts = layer._modules
+    attention, feed_forward, dropout = parts["attention"], parts["feed_forward"], parts["dropout"]
+    inner, outer = attention._modules, feed_forward._modules
+    maps = (
+        inner["qkv"],
+        inner["out"],
+        parts["attention_norm"],
+        outer["expand"],
+        outer["out"],
+        parts["feed_forward_norm"],
+    )
+    if (dropout.training and dropout.probability) or (attention.training and attention.dropout):
+        return None
+    if tuple(map(type, maps)) != KINDS or any(map(_hooked, (attention, feed_forward, dropout, *maps))):
+        return None
+    found = []
+    for part in maps:
+        found += part._parameters.values()  # weight, bias
+    dim, hidden = found[0].shape[1], found[6].shape[0]
+    if dim % STEP or hidden % STEP or dim // attention.heads % STEP:
+        return None
+    return found if all(map(_simple, found)) else None
+
+
+def _hooked(module: nn.Module) -> bool:
+    return bool(
+        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    )
+
+
+def _simple(parameter: Tensor | None) -> bool:
+    return parameter is not None and parameter.is_cpu and parameter.dtype is torch.float32 and parameter.is_contiguous()
+
+
+# ---- the layer
+
+
+class _Shape(ctypes.Structure):
+    """As in the C file."""
+
+    _fields_ = [
+        (name, ctypes.c_int64) for name in ("sentences", "length", "dim", "heads", "hidden", "wanted", "norm_before")
+    ]
+
+
+@functools.lru_cache(maxsize=4096)
+def _plan(kernel: ctypes.CDLL, *sizes: int) -> tuple[Any, int, int, int]:
+    """The shape for the kernel, and how much memory it needs: kept, forward, backward."""
+    shape, memory = _Shape(*sizes), (ctypes.c_int64 * 3)()
+    kernel.layer_sizes(ctypes.byref(shape), memory)
+    return shape, *memory
+
+
+def layer(
+    x: Tensor, attend: Tensor | None, only: Tensor | None, heads: int, norm_before: bool, weights: list[Tensor]
+) -> Tensor:
+    """What `TransformerLayer.forward` gives, with `weights` from `parameters`."""
+    if torch.is_grad_enabled() and (x.requires_grad or any(weight.requires_grad for weight in weights)):
+        return _Layer.apply(x, attend, only, heads, norm_before, *weights)
+    return _forward(x.contiguous(), attend, only, heads, norm_before, weights)[0]
+
+
+def _forward(
+    x: Tensor, attend: Tensor | None, only: Tensor | None, heads: int, norm_before: bool, weights: Sequence[Tensor]
+) -> tuple[Tensor, Tensor, Any]:
+    """The layer's result, what the backward pass needs to know, and the plan."""
+    kernel = library()
+    assert kernel is not None
+    batch, length, dim = x.shape
+    wanted = -1 if only is None else len(only)
+    plan = _plan(kernel, batch, length, dim, heads, len(weights[6]), wanted, norm_before)
+    shape, kept, needed, _ = plan
+    y = torch.empty_like(x) if only is None else x.new_empty(wanted, dim)
+    saved, scratch = torch.empty(kept), torch.empty(needed)
+    kernel.layer_forward(
+        ctypes.byref(shape),
+        x.data_ptr(),
+        None if attend is None else attend.contiguous().data_ptr(),
+        None if only is None else only.contiguous().data_ptr(),
+        ADDRESSES(*[weight.data_ptr() for weight in weights]),
+        y.data_ptr(),
+        saved.data_ptr(),
+        scratch.data_ptr(),
+    )
+    return y, saved, plan
+
+
+class _Layer(torch.autograd.Function):
+    """The layer with its gradients."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, attend: Tensor | None, only: Tensor | None, heads: int, norm_before: bool, *weights: Tensor
+    ) -> Tensor:
+        x = x.contiguous()
+        y, saved, ctx.plan = _forward(x, attend, only, heads, norm_before, weights)
+        ctx.save_for_backward(x, saved, *weights)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, saved, *weights = ctx.saved_tensors
+        shape, _, _, needed = ctx.plan
+        wants_x, _, _, _, _, *wanted = ctx.needs_input_grad
+        x_grad = torch.empty_like(x) if wants_x else None
+        grads = [torch.empty_like(weight) if want else None for weight, want in zip(weights, wanted)]
+        scratch, grad, kernel = torch.empty(needed), grad.contiguous(), library()
+        assert kernel is not None
+        kernel.layer_backward(
+            ctypes.byref(shape),
+            x.data_ptr(),
+            ADDRESSES(*[weight.data_ptr() for weight in weights]),
+            saved.data_ptr(),
+            grad.data_ptr(),
+            None if x_grad is None else x_grad.data_ptr(),
+            ADDRESSES(*[None if grad is None else grad.data_ptr() for grad in grads]),
+            scratch.data_ptr(),
+        )
+        return x_grad, None, None, None, None, *grads
