@@ -112,7 +112,7 @@ class TransformerLayer(nn.Module):
 
     def forward(self, x: Tensor, attend: Tensor | None = None, only: Tensor | None = None) -> Tensor:
         """(batch, length, dim) to the same shape, or to (n, dim); `attend` and `only` as in `SelfAttention`."""
-        weights = small_layer.parameters(self, x, attend)
+        weights = small_layer.parameters(self, KINDS, x, attend, only)
         if weights is not None:
             return small_layer.layer(x, attend, only, self.attention.heads, self.norm_before, weights)
         if self.norm_before:
@@ -120,6 +120,10 @@ class TransformerLayer(nn.Module):
             return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
         x = self.attention_norm(at_positions(x, only) + self.dropout(self.attention(x, attend, only)))
         return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
+
+
+KINDS = (SelfAttention, FeedForward, Dropout)
+"""What a layer is made of, if nobody has put something else there."""
 
 
 def scale_residual_outputs(layers: list[TransformerLayer], depth: int) -> None:

@@ -45,6 +45,7 @@
 
 #define WIDE (LANES * VECTORS)
 #define DEPTH 96 /* terms of a sum taken at a time: so many rows of the second factor stay in the first-level cache */
+#define TOKENS 96 /* positions of a part of the batch, if a sentence is no longer: their values stay in the cache */
 #define EPSILON 1e-12f
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 8")
@@ -57,7 +58,7 @@ enum { QKV_WEIGHT, QKV_BIAS, OUT_WEIGHT, OUT_BIAS, NORM1_WEIGHT, NORM1_BIAS, EXP
 
 /* As small_layer.py passes it. */
 typedef struct {
-    int64_t sentences, length, dim, heads, hidden, wanted, norm_before;
+    int64_t sentences, length, dim, heads, hidden, wanted, norm_before, keep; /* keep: for a backward pass */
 } Shape;
 
 /* ---- vectors ---- */
@@ -216,12 +217,8 @@ static void gather(long count, long dim, const float *from, const int64_t *place
     for (long row = 0; row < count; row++) memcpy(to + row * dim, from + places[row] * dim, dim * sizeof *to);
 }
 
-static void scatter(long count, long dim, const float *from, const int64_t *places, float *to)
-{
-    for (long row = 0; row < count; row++) memcpy(to + places[row] * dim, from + row * dim, dim * sizeof *to);
-}
-
-static void scatter_add(long count, long dim, const float *from, const int64_t *places, float *to)
+/* Add rows of `from` to those at some places, NULL: in order. */
+static void add_rows(long count, long dim, const float *from, const int64_t *places, float *to)
 {
     for (long row = 0; row < count; row++) add(dim, to + (places ? places[row] : row) * dim, from + row * dim);
 }
@@ -250,11 +247,10 @@ static void norm(long m, long dim, const float *x, const float *stats, const flo
             store(y + i, (load(x + i) - stats[0]) * stats[1] * load(weight + i) + load(bias + i));
 }
 
-/* Gradients of layer norm: of x (may be `grad` itself), weight and bias. */
+/* Gradients of layer norm: that of x (may be `grad` itself), those of weight and bias added to what is there. */
 static void norm_gradients(long m, long dim, const float *x, const float *stats, const float *weight, const float *grad,
                            float *x_grad, float *weight_grad, float *bias_grad)
 {
-    memset(weight_grad, 0, dim * sizeof *weight_grad), memset(bias_grad, 0, dim * sizeof *bias_grad);
     for (long row = 0; row < m; row++, x += dim, grad += dim, x_grad += dim, stats += 2) {
         vec sums = all(0), products = all(0);
         for (long i = 0; i < dim; i += LANES) {
@@ -272,26 +268,33 @@ static void norm_gradients(long m, long dim, const float *x, const float *stats,
     }
 }
 
-/* c = bias + a w', with w (outputs, inputs): the weights are transposed into `space` first, a tile's width at a time.
-   `bias` has outputs numbers. */
-static void linear(long m, long inputs, long outputs, const float *a, const float *weight, const float *bias, float *c,
-                   long c_row, float *space)
+/* ---- linear maps ---- */
+
+/* The transpose of a weight matrix (outputs, inputs), a tile's width of outputs after the other. */
+static void pack(long outputs, long inputs, const float *weight, float *packed)
 {
     for (long first = 0; first < outputs; first += WIDE) {
         long count = outputs - first < WIDE ? outputs - first : WIDE;
-        transpose(count, inputs, weight + first * inputs, inputs, space, count);
-        product(m, count, inputs, (Matrix){a, inputs, 1}, space, count, c + first, c_row, bias + first, 0);
+        transpose(count, inputs, weight + first * inputs, inputs, packed + first * inputs, count);
     }
 }
 
-/* Gradients of a linear map's weights (outputs, inputs) and bias, where they are wanted, from that of its results. */
+/* c = bias + a w', with w packed. */
+static void linear(long m, long inputs, long outputs, const float *a, const float *packed, const float *bias, float *c)
+{
+    for (long first = 0; first < outputs; first += WIDE) {
+        long count = outputs - first < WIDE ? outputs - first : WIDE;
+        product(m, count, inputs, (Matrix){a, inputs, 1}, packed + first * inputs, count, c + first, outputs,
+                bias + first, 0);
+    }
+}
+
+/* Add the gradients of a linear map's weights (outputs, inputs) and bias, where wanted, from that of its results. */
 static void linear_gradients(long m, long inputs, long outputs, const float *a, const float *grad, float *weight,
                              float *bias)
 {
-    if (weight) product(outputs, inputs, m, (Matrix){grad, 1, outputs}, a, inputs, weight, inputs, 0, 0);
-    if (!bias) return;
-    memset(bias, 0, outputs * sizeof *bias);
-    for (long row = 0; row < m; row++) add(outputs, bias, grad + row * outputs);
+    if (weight) product(outputs, inputs, m, (Matrix){grad, 1, outputs}, a, inputs, weight, inputs, weight, inputs);
+    for (long row = 0; row < m && bias; row++) add(outputs, bias, grad + row * outputs);
 }
 
 /* ---- attention of one sentence and head: m rows of queries, T positions ---- */
@@ -348,16 +351,16 @@ static void transposed_head(long length, long filled, long width, const float *f
 
 /* ---- the layer ---- */
 
-/* Where everything is kept; `layout` says how large it is. */
+/* A part of the batch: whole sentences. */
 typedef struct {
-    long n, filled, width;
-    int64_t *first, *place, *slot; /* first row of each sentence, and one more; position in x and in y of each row */
-    float *stats1, *stats2, *q, *kv, *p, *mixed, *s1, *s2, *g, *slope;
-} Saved;
+    long sentences, positions, n, filled, width;  /* n rows; T rounded up to vectors; W */
+    const int64_t *first, *place, *slot;          /* first row of each sentence; of each row, place in x and in y */
+    float *stats1, *stats2, *q, *kv, *p, *mixed, *s1, *s2, *g, *slope; /* kept for the backward pass */
+} Part;
 
 typedef struct {
-    float *a, *rows, *f, *weights, *biases, *heads;              /* both passes */
-    float *dy, *df, *dg, *dmixed, *dq, *dkv, *da, *discarded, *dp; /* backward */
+    float *biases, *heads, *packed[4];                                    /* of one sentence; transposed weights */
+    float *a, *rows, *f, *dy, *df, *dg, *dmixed, *dq, *dkv, *da, *dp, *discarded; /* of a part */
 } Scratch;
 
 static float *take(float **from, int64_t count)
@@ -367,92 +370,136 @@ static float *take(float **from, int64_t count)
     return taken;
 }
 
-static int64_t lay_out_saved(const Shape *shape, float *memory, Saved *s)
+static void lay_out(const Shape *shape, float **memory, Part *s)
 {
-    float *at = memory;
-    long positions = shape->sentences * shape->length, n = shape->wanted < 0 ? positions : shape->wanted;
-    s->n = n, s->width = shape->dim / shape->heads;
-    s->filled = (shape->length + LANES - 1) / LANES * LANES;
-    s->first = (int64_t *)take(&at, 2 * (shape->sentences + 1));
-    s->place = shape->wanted < 0 ? 0 : (int64_t *)take(&at, 2 * n);
-    s->slot = shape->wanted < 0 ? 0 : (int64_t *)take(&at, 2 * n);
-    s->stats1 = take(&at, 2 * (positions > n ? positions : n)), s->stats2 = take(&at, 2 * n);
-    s->q = take(&at, n * shape->dim), s->kv = take(&at, 2 * positions * shape->dim);
-    s->p = take(&at, n * shape->heads * s->filled), s->mixed = take(&at, n * shape->dim);
-    s->s1 = take(&at, n * shape->dim), s->s2 = take(&at, shape->norm_before ? 0 : n * shape->dim);
-    s->g = take(&at, n * shape->hidden), s->slope = take(&at, n * shape->hidden);
-    return at - memory;
+    long dim = shape->dim, n = s->n, larger = s->positions > n ? s->positions : n;
+    s->width = dim / shape->heads, s->filled = (shape->length + LANES - 1) / LANES * LANES;
+    s->stats1 = take(memory, 2 * larger), s->stats2 = take(memory, 2 * n);
+    s->q = take(memory, n * dim), s->kv = take(memory, 2 * s->positions * dim);
+    s->p = take(memory, n * shape->heads * s->filled), s->mixed = take(memory, n * dim);
+    s->s1 = take(memory, n * dim), s->s2 = take(memory, shape->norm_before ? 0 : n * dim);
+    s->g = take(memory, n * shape->hidden), s->slope = take(memory, n * shape->hidden);
 }
 
-static int64_t lay_out_scratch(const Shape *shape, int backward, const Saved *s, float *memory, Scratch *w)
+/* Work space for a part of at most `positions` and n rows. */
+static void lay_out_scratch(const Shape *shape, long positions, long n, float **memory, Scratch *w)
 {
-    float *at = memory;
-    long positions = shape->sentences * shape->length, dim = shape->dim, hidden = shape->hidden;
-    w->a = take(&at, positions * dim), w->rows = take(&at, s->n * dim), w->f = take(&at, s->n * dim);
-    w->biases = take(&at, s->filled), w->heads = take(&at, s->width * s->filled);
-    w->weights = take(&at, backward ? 0 : WIDE * (dim > hidden ? dim : hidden));
-    if (!backward) return at - memory;
-    w->dy = take(&at, s->n * dim), w->df = take(&at, s->n * dim), w->dg = take(&at, s->n * hidden);
-    w->dmixed = take(&at, s->n * dim), w->dq = take(&at, s->n * dim), w->dkv = take(&at, 2 * positions * dim);
-    w->da = take(&at, positions * dim), w->discarded = take(&at, dim), w->dp = take(&at, (shape->wanted < 0 ? shape->length : s->n) * s->filled);
-    return at - memory;
+    long dim = shape->dim, hidden = shape->hidden, filled = (shape->length + LANES - 1) / LANES * LANES;
+    w->biases = take(memory, filled), w->heads = take(memory, dim / shape->heads * filled);
+    w->packed[0] = take(memory, 3 * dim * dim), w->packed[1] = take(memory, dim * dim);
+    w->packed[2] = take(memory, dim * hidden), w->packed[3] = take(memory, dim * hidden);
+    w->a = take(memory, positions * dim), w->rows = take(memory, n * dim), w->f = take(memory, n * dim);
+    w->dy = take(memory, n * dim), w->df = take(memory, n * dim), w->dg = take(memory, n * hidden);
+    w->dmixed = take(memory, n * dim), w->dq = take(memory, n * dim), w->dkv = take(memory, 2 * positions * dim);
+    w->da = take(memory, positions * dim), w->dp = take(memory, n * filled), w->discarded = take(memory, dim);
 }
 
-/* Floats of memory that are kept for the backward pass, and that the forward and the backward pass use. */
+static long sentences_of_a_part(const Shape *shape)
+{
+    long count = TOKENS / shape->length;
+    return count < 1 ? 1 : count < shape->sentences ? count : shape->sentences;
+}
+
+/* Floats of memory that are kept for the backward pass, and that either pass works in. */
 void layer_sizes(const Shape *shape, int64_t *sizes)
 {
-    Saved saved;
+    long sentences = sentences_of_a_part(shape), parts = (shape->sentences + sentences - 1) / sentences;
+    long most = shape->wanted < 0 ? sentences * shape->length : shape->wanted;
+    Part whole = {.positions = (shape->keep ? shape->sentences : sentences) * shape->length};
+    whole.n = shape->wanted < 0 ? whole.positions : shape->wanted;
+    float start[1], *end = start;
     Scratch scratch;
-    sizes[0] = lay_out_saved(shape, 0, &saved);
-    sizes[1] = lay_out_scratch(shape, 0, &saved, 0, &scratch);
-    sizes[2] = lay_out_scratch(shape, 1, &saved, 0, &scratch);
+    lay_out(shape, &end, &whole);
+    sizes[0] = end - start + 2 * (shape->sentences + 1 + 2 * whole.n) + 64 * (parts + 1);
+    end = start;
+    lay_out_scratch(shape, sentences * shape->length, most, &end, &scratch);
+    sizes[1] = end - start;
 }
 
-/* Sort the wanted positions by sentence. */
-static void sort_rows(const Shape *shape, const int64_t *only, Saved *s)
+/* Sort the wanted positions by sentence; places count from the start of the part. Whether there are such positions. */
+static int sort_rows(const Shape *shape, const int64_t *only, int64_t *first, int64_t *place, int64_t *slot)
 {
-    long sentences = shape->sentences, length = shape->length;
-    for (long i = 0; i <= sentences; i++) s->first[i] = only ? 0 : i * length;
-    if (!only) return;
-    for (long i = 0; i < s->n; i++) s->first[only[i] / length + 1]++;
-    for (long i = 0; i < sentences; i++) s->first[i + 1] += s->first[i];
-    for (long i = 0; i < s->n; i++) {
-        long row = s->first[only[i] / length]++;
-        s->place[row] = only[i], s->slot[row] = i;
+    long length = shape->length, part = sentences_of_a_part(shape) * length;
+    for (long i = 0; i <= shape->sentences; i++) first[i] = only ? 0 : i * length;
+    if (!only) return 1;
+    for (long i = 0; i < shape->wanted; i++)
+        if (only[i] < 0 || only[i] >= shape->sentences * length) return 0;
+    for (long i = 0; i < shape->wanted; i++) first[only[i] / length + 1]++;
+    for (long i = 0; i < shape->sentences; i++) first[i + 1] += first[i];
+    for (long i = 0; i < shape->wanted; i++) {
+        long row = first[only[i] / length]++;
+        place[row] = only[i] % part, slot[row] = i;
     }
-    memmove(s->first + 1, s->first, sentences * sizeof *s->first);
-    s->first[0] = 0;
+    memmove(first + 1, first, shape->sentences * sizeof *first);
+    first[0] = 0;
+    return 1;
 }
 
-static void attention(const Shape *shape, const uint8_t *attend, const Saved *s, const Scratch *w)
+/* All parts of a batch, one after the other. */
+typedef struct {
+    int64_t *first, *place, *slot;
+    float *memory;
+    long sentence;
+    Part part;
+} Walk;
+
+static Walk start_walk(const Shape *shape, float *saved)
+{
+    Walk walk = {0};
+    long n = shape->wanted < 0 ? 0 : shape->wanted;
+    walk.first = (int64_t *)take(&saved, 2 * (shape->sentences + 1));
+    walk.place = (int64_t *)take(&saved, 2 * n), walk.slot = (int64_t *)take(&saved, 2 * n);
+    walk.memory = saved;
+    return walk;
+}
+
+/* The next part: where its sentences, rows and memory begin. Whether there is one. */
+static int next_part(const Shape *shape, Walk *walk)
+{
+    Part *part = &walk->part;
+    walk->sentence += part->sentences;
+    long left = shape->sentences - walk->sentence, most = sentences_of_a_part(shape);
+    if (left <= 0) return 0;
+    part->sentences = left < most ? left : most, part->positions = part->sentences * shape->length;
+    part->first = walk->first + walk->sentence, part->n = part->first[part->sentences] - part->first[0];
+    part->place = shape->wanted < 0 ? 0 : walk->place + part->first[0];
+    part->slot = shape->wanted < 0 ? 0 : walk->slot + part->first[0];
+    float *memory = walk->memory;
+    lay_out(shape, &memory, part);
+    if (shape->keep) walk->memory = memory; /* otherwise all parts use the same */
+    return 1;
+}
+
+static void attention(const Shape *shape, const uint8_t *attend, const Part *s, const Scratch *w)
 {
     long length = shape->length, dim = shape->dim, width = s->width, filled = s->filled;
     float scale = 1 / sqrtf(width);
-    for (long i = 0; i < shape->sentences; i++) {
-        long row = s->first[i], m = s->first[i + 1] - row;
+    for (long i = 0; i < s->sentences; i++) {
+        long row = s->first[i] - s->first[0], m = s->first[i + 1] - s->first[i];
         int any = m && score_biases(length, filled, attend ? attend + i * length : 0, w->biases);
         for (long head = 0; head < shape->heads && m; head++) {
             const float *keys = s->kv + i * length * 2 * dim + head * width, *values = keys + dim;
             float *p = s->p + (row * shape->heads + head * m) * filled;
+            long offset = row * dim + head * width;
             transposed_head(length, filled, width, keys, 2 * dim, w->heads);
-            product(m, filled, width, (Matrix){s->q + row * dim + head * width, dim, 1}, w->heads, filled, p, filled, 0, 0);
+            product(m, filled, width, (Matrix){s->q + offset, dim, 1}, w->heads, filled, p, filled, 0, 0);
             if (any) softmax(m, filled, scale, w->biases, p);
             else memset(p, 0, m * filled * sizeof *p);
-            product(m, width, length, (Matrix){p, filled, 1}, values, 2 * dim, s->mixed + row * dim + head * width, dim, 0, 0);
+            product(m, width, length, (Matrix){p, filled, 1}, values, 2 * dim, s->mixed + offset, dim, 0, 0);
         }
     }
 }
 
-static void attention_gradients(const Shape *shape, const Saved *s, const Scratch *w)
+static void attention_gradients(const Shape *shape, const Part *s, const Scratch *w)
 {
     long length = shape->length, dim = shape->dim, width = s->width, filled = s->filled;
-    float scale = 1 / sqrtf(width);
-    for (long i = 0; i < shape->sentences; i++)
+    float scale = 1 / sqrtf(width), *dp = w->dp;
+    for (long i = 0; i < s->sentences; i++)
         for (long head = 0; head < shape->heads; head++) {
-            long row = s->first[i], m = s->first[i + 1] - row, offset = row * dim + head * width;
+            long row = s->first[i] - s->first[0], m = s->first[i + 1] - s->first[i], offset = row * dim + head * width;
             const float *keys = s->kv + i * length * 2 * dim + head * width, *q = s->q + offset;
             const float *p = s->p + (row * shape->heads + head * m) * filled, *grad = w->dmixed + offset;
-            float *dkeys = w->dkv + (keys - s->kv), *dp = w->dp;
+            float *dkeys = w->dkv + (keys - s->kv);
             transposed_head(length, filled, width, keys + dim, 2 * dim, w->heads);
             product(m, filled, width, (Matrix){grad, dim, 1}, w->heads, filled, dp, filled, 0, 0);
             softmax_gradients(m, filled, scale, p, dp);
@@ -462,99 +509,121 @@ static void attention_gradients(const Shape *shape, const Saved *s, const Scratc
         }
 }
 
-/* x (sentences, length, dim) to y (wanted, dim). attend: (sentences, length), 0 where padded, or NULL; only: (wanted),
-   or NULL for all. */
-void layer_forward(const Shape *shape, const float *x, const uint8_t *attend, const int64_t *only, const float **from,
-                   float *y, float *saved, float *scratch)
+static void forward(const Shape *shape, const Part *s, const Scratch *w, const float *x, const uint8_t *attend,
+                    const float **from, float *y)
 {
-    Saved s;
-    Scratch w;
-    lay_out_saved(shape, saved, &s), lay_out_scratch(shape, 0, &s, scratch, &w);
-    sort_rows(shape, only, &s);
-    long positions = shape->sentences * shape->length, dim = shape->dim, hidden = shape->hidden, n = s.n;
-    const float *a = x, *rows = x, *qkv = from[QKV_WEIGHT];
-    if (shape->norm_before) {
-        moments(positions, dim, x, s.stats1);
-        norm(positions, dim, x, s.stats1, from[NORM1_WEIGHT], from[NORM1_BIAS], w.a);
-        a = rows = w.a;
+    long dim = shape->dim, hidden = shape->hidden, n = s->n;
+    int before = shape->norm_before, second = before ? NORM2_WEIGHT : NORM1_WEIGHT;
+    const float *a = x, *rows = x;
+    if (before) {
+        moments(s->positions, dim, x, s->stats1);
+        norm(s->positions, dim, x, s->stats1, from[NORM1_WEIGHT], from[NORM1_BIAS], w->a);
+        a = rows = w->a;
     }
-    if (only) gather(n, dim, a, s.place, w.rows), rows = w.rows;
-    linear(n, dim, dim, rows, qkv, from[QKV_BIAS], s.q, dim, w.weights);
-    linear(positions, dim, 2 * dim, a, qkv + dim * dim, from[QKV_BIAS] + dim, s.kv, 2 * dim, w.weights);
-    attention(shape, attend, &s, &w);
-    linear(n, dim, dim, s.mixed, from[OUT_WEIGHT], from[OUT_BIAS], s.s1, dim, w.weights);
-    for (long row = 0; row < n; row++) add(dim, s.s1 + row * dim, x + (only ? s.place[row] : row) * dim);
+    if (s->place) gather(n, dim, a, s->place, w->rows), rows = w->rows;
+    linear(n, dim, dim, rows, w->packed[0], from[QKV_BIAS], s->q);
+    linear(s->positions, dim, 2 * dim, a, w->packed[0] + dim * dim, from[QKV_BIAS] + dim, s->kv);
+    attention(shape, attend, s, w);
+    linear(n, dim, dim, s->mixed, w->packed[1], from[OUT_BIAS], s->s1);
+    for (long row = 0; row < n; row++) add(dim, s->s1 + row * dim, x + (s->place ? s->place[row] : row) * dim);
 
-    int second = shape->norm_before ? NORM2_WEIGHT : NORM1_WEIGHT;
-    float *stats = shape->norm_before ? s.stats2 : s.stats1, *f = w.f, *s2 = shape->norm_before ? w.rows : s.s2;
-    moments(n, dim, s.s1, stats);
-    norm(n, dim, s.s1, stats, from[second], from[second + 1], f);
-    linear(n, dim, hidden, f, from[EXPAND_WEIGHT], from[EXPAND_BIAS], s.g, hidden, w.weights);
+    float *stats = before ? s->stats2 : s->stats1, *result = s->slot ? w->rows : y, *s2 = before ? result : s->s2;
+    moments(n, dim, s->s1, stats);
+    norm(n, dim, s->s1, stats, from[second], from[second + 1], w->f);
+    linear(n, dim, hidden, w->f, w->packed[2], from[EXPAND_BIAS], s->g);
     for (long i = 0; i < n * hidden; i += LANES) {
         vec slope;
-        store(s.g + i, gelu(load(s.g + i), &slope));
-        store(s.slope + i, slope);
+        store(s->g + i, gelu(load(s->g + i), &slope));
+        store(s->slope + i, slope);
     }
-    if (shape->norm_before && !only) s2 = y;
-    linear(n, hidden, dim, s.g, from[CONTRACT_WEIGHT], from[CONTRACT_BIAS], s2, dim, w.weights);
-    add(n * dim, s2, shape->norm_before ? s.s1 : f);
-    const float *result = s2;
-    if (!shape->norm_before) {
-        float *normed = only ? w.rows : y;
-        moments(n, dim, s2, s.stats2);
-        norm(n, dim, s2, s.stats2, from[NORM2_WEIGHT], from[NORM2_BIAS], normed);
-        result = normed;
+    linear(n, hidden, dim, s->g, w->packed[3], from[CONTRACT_BIAS], s2);
+    add(n * dim, s2, before ? s->s1 : w->f);
+    if (!before) {
+        moments(n, dim, s2, s->stats2);
+        norm(n, dim, s2, s->stats2, from[NORM2_WEIGHT], from[NORM2_BIAS], result);
     }
-    if (only) scatter(n, dim, result, s.slot, y);
+    for (long row = 0; row < n && s->slot; row++) memcpy(y + s->slot[row] * dim, result + row * dim, dim * sizeof *y);
 }
 
-/* Gradients from that of y: of x, if x_grad is not NULL, and into every one of `to` that is not NULL. */
-void layer_backward(const Shape *shape, const float *x, const float **from, const float *saved, const float *y_grad,
+static void backward(const Shape *shape, const Part *s, const Scratch *w, const float *x, const float **from,
+                     const float *y_grad, float *x_grad, float **into)
+{
+    long dim = shape->dim, hidden = shape->hidden, n = s->n;
+    int before = shape->norm_before, second = before ? NORM2_WEIGHT : NORM1_WEIGHT;
+    const float *dy = y_grad, *stats = before ? s->stats2 : s->stats1;
+    if (s->slot) gather(n, dim, y_grad, s->slot, w->dy), dy = w->dy;
+    if (!before) {
+        norm_gradients(n, dim, s->s2, s->stats2, from[NORM2_WEIGHT], dy, w->dy, into[NORM2_WEIGHT], into[NORM2_BIAS]);
+        dy = w->dy;
+    }
+    norm(n, dim, s->s1, stats, from[second], from[second + 1], w->f);
+    linear_gradients(n, hidden, dim, s->g, dy, into[CONTRACT_WEIGHT], into[CONTRACT_BIAS]);
+    product(n, hidden, dim, (Matrix){dy, dim, 1}, from[CONTRACT_WEIGHT], hidden, w->dg, hidden, 0, 0);
+    for (long i = 0; i < n * hidden; i += LANES) store(w->dg + i, load(w->dg + i) * load(s->slope + i));
+    linear_gradients(n, dim, hidden, w->f, w->dg, into[EXPAND_WEIGHT], into[EXPAND_BIAS]);
+    product(n, dim, hidden, (Matrix){w->dg, hidden, 1}, from[EXPAND_WEIGHT], dim, w->df, dim, before ? 0 : dy, dim);
+    norm_gradients(n, dim, s->s1, stats, from[second], w->df, w->df, into[second], into[second + 1]);
+    if (before) add(n * dim, w->df, dy); /* now the gradient of s1 */
+
+    linear_gradients(n, dim, dim, s->mixed, w->df, into[OUT_WEIGHT], into[OUT_BIAS]);
+    product(n, dim, dim, (Matrix){w->df, dim, 1}, from[OUT_WEIGHT], dim, w->dmixed, dim, 0, 0);
+    attention_gradients(shape, s, w);
+    const float *a = x, *rows = x, *qkv = from[QKV_WEIGHT];
+    if (before) norm(s->positions, dim, x, s->stats1, from[NORM1_WEIGHT], from[NORM1_BIAS], w->a), a = rows = w->a;
+    if (s->place) gather(n, dim, a, s->place, w->rows), rows = w->rows;
+    float *weight = into[QKV_WEIGHT], *bias = into[QKV_BIAS];
+    linear_gradients(n, dim, dim, rows, w->dq, weight, bias);
+    linear_gradients(s->positions, dim, 2 * dim, a, w->dkv, weight ? weight + dim * dim : 0, bias ? bias + dim : 0);
+
+    product(s->positions, dim, 2 * dim, (Matrix){w->dkv, 2 * dim, 1}, qkv + dim * dim, dim, w->da, dim, 0, 0);
+    product(n, dim, dim, (Matrix){w->dq, dim, 1}, qkv, dim, w->rows, dim, 0, 0);
+    add_rows(n, dim, w->rows, s->place, w->da);
+    if (before) norm_gradients(s->positions, dim, x, s->stats1, from[NORM1_WEIGHT], w->da, w->da, into[NORM1_WEIGHT],
+                               into[NORM1_BIAS]);
+    add_rows(n, dim, w->df, s->place, w->da);
+    if (x_grad) memcpy(x_grad, w->da, s->positions * dim * sizeof *x_grad);
+}
+
+/* x (sentences, length, dim) to y (wanted, dim). attend: (sentences, length), 0 where padded, or NULL; only: (wanted)
+   positions, or NULL for all; from: the parameters; saved and scratch: memory as layer_sizes says. Returns 0, and does
+   nothing, if a wanted position does not exist. */
+int layer_forward(const Shape *shape, const float *x, const uint8_t *attend, const int64_t *only, const float **from,
+                   float *y, float *saved, float *scratch)
+{
+    Walk walk = start_walk(shape, saved);
+    if (!sort_rows(shape, only, walk.first, walk.place, walk.slot)) return 0;
+    Scratch w;
+    long dim = shape->dim, part = sentences_of_a_part(shape) * shape->length;
+    lay_out_scratch(shape, part, shape->wanted < 0 ? part : shape->wanted, &scratch, &w);
+    pack(dim, dim, from[QKV_WEIGHT], w.packed[0]), pack(dim, dim, from[OUT_WEIGHT], w.packed[1]);
+    pack(2 * dim, dim, from[QKV_WEIGHT] + dim * dim, w.packed[0] + dim * dim);
+    pack(shape->hidden, dim, from[EXPAND_WEIGHT], w.packed[2]), pack(dim, shape->hidden, from[CONTRACT_WEIGHT], w.packed[3]);
+    while (next_part(shape, &walk)) {
+        long start = walk.sentence * shape->length;
+        forward(shape, &walk.part, &w, x + start * dim, attend ? attend + start : 0, from, only ? y : y + start * dim);
+    }
+    return 1;
+}
+
+/* Gradients from that of y: of x, if x_grad is not NULL, and of every parameter whose place in `to` is not NULL. */
+void layer_backward(const Shape *shape, const float *x, const float **from, float *saved, const float *y_grad,
                     float *x_grad, float **to, float *scratch)
 {
-    Saved s;
+    Walk walk = start_walk(shape, saved);
     Scratch w;
-    lay_out_saved(shape, (float *)saved, &s), lay_out_scratch(shape, 1, &s, scratch, &w);
-    long positions = shape->sentences * shape->length, dim = shape->dim, hidden = shape->hidden, n = s.n;
-    int before = shape->norm_before, second = before ? NORM2_WEIGHT : NORM1_WEIGHT;
+    long dim = shape->dim, hidden = shape->hidden, part = sentences_of_a_part(shape) * shape->length;
+    const long sizes[PARAMETERS] = {3 * dim * dim, 3 * dim, dim * dim, dim, dim, dim, dim * hidden, hidden, dim * hidden,
+                                    dim, dim, dim};
+    lay_out_scratch(shape, part, shape->wanted < 0 ? part : shape->wanted, &scratch, &w);
     float *into[PARAMETERS];
-    for (int i = 0; i < PARAMETERS; i++) into[i] = to[i];
-    for (int i = NORM1_WEIGHT; i <= NORM1_BIAS; i++) if (!into[i]) into[i] = w.discarded;
-    for (int i = NORM2_WEIGHT; i <= NORM2_BIAS; i++) if (!into[i]) into[i] = w.discarded;
-
-    const float *dy = y_grad;
-    if (s.slot) gather(n, dim, y_grad, s.slot, w.dy), dy = w.dy;
-    if (!before) {
-        norm_gradients(n, dim, s.s2, s.stats2, from[NORM2_WEIGHT], dy, w.dy, into[NORM2_WEIGHT], into[NORM2_BIAS]);
-        dy = w.dy;
+    for (int i = 0; i < PARAMETERS; i++) {
+        int norm = i == NORM1_WEIGHT || i == NORM1_BIAS || i == NORM2_WEIGHT || i == NORM2_BIAS;
+        into[i] = to[i] || !norm ? to[i] : w.discarded;
+        if (into[i]) memset(into[i], 0, sizes[i] * sizeof *into[i]);
     }
-    const float *stats = before ? s.stats2 : s.stats1;
-    norm(n, dim, s.s1, stats, from[second], from[second + 1], w.f);
-    linear_gradients(n, hidden, dim, s.g, dy, into[CONTRACT_WEIGHT], into[CONTRACT_BIAS]);
-    product(n, hidden, dim, (Matrix){dy, dim, 1}, from[CONTRACT_WEIGHT], hidden, w.dg, hidden, 0, 0);
-    for (long i = 0; i < n * hidden; i += LANES) store(w.dg + i, load(w.dg + i) * load(s.slope + i));
-    linear_gradients(n, dim, hidden, w.f, w.dg, into[EXPAND_WEIGHT], into[EXPAND_BIAS]);
-    product(n, dim, hidden, (Matrix){w.dg, hidden, 1}, from[EXPAND_WEIGHT], dim, w.df, dim, before ? 0 : dy, dim);
-    norm_gradients(n, dim, s.s1, stats, from[second], w.df, w.df, into[second], into[second + 1]);
-    if (before) add(n * dim, w.df, dy); /* now the gradient of s1 */
-
-    linear_gradients(n, dim, dim, s.mixed, w.df, into[OUT_WEIGHT], into[OUT_BIAS]);
-    product(n, dim, dim, (Matrix){w.df, dim, 1}, from[OUT_WEIGHT], dim, w.dmixed, dim, 0, 0);
-    attention_gradients(shape, &s, &w);
-    const float *a = x, *rows = x;
-    if (before) norm(positions, dim, x, s.stats1, from[NORM1_WEIGHT], from[NORM1_BIAS], w.a), a = rows = w.a;
-    if (s.place) gather(n, dim, a, s.place, w.rows), rows = w.rows;
-    float *weight = into[QKV_WEIGHT], *bias = into[QKV_BIAS];
-    linear_gradients(n, dim, dim, rows, w.dq, weight, bias);
-    linear_gradients(positions, dim, 2 * dim, a, w.dkv, weight ? weight + dim * dim : 0, bias ? bias + dim : 0);
-    if (!x_grad && !(before && (to[NORM1_WEIGHT] || to[NORM1_BIAS]))) return;
-
-    const float *qkv = from[QKV_WEIGHT];
-    float *da = before || !x_grad ? w.da : x_grad;
-    product(positions, dim, 2 * dim, (Matrix){w.dkv, 2 * dim, 1}, qkv + dim * dim, dim, da, dim, 0, 0);
-    product(n, dim, dim, (Matrix){w.dq, dim, 1}, qkv, dim, w.rows, dim, 0, 0);
-    scatter_add(n, dim, w.rows, s.place, da);
-    if (before) norm_gradients(positions, dim, x, s.stats1, from[NORM1_WEIGHT], da, x_grad ? x_grad : da,
-                               into[NORM1_WEIGHT], into[NORM1_BIAS]);
-    if (x_grad) scatter_add(n, dim, w.df, s.place, x_grad);
+    while (next_part(shape, &walk)) {
+        long start = walk.sentence * shape->length * dim;
+        backward(shape, &walk.part, &w, x + start, from, shape->wanted < 0 ? y_grad + start : y_grad,
+                 x_grad ? x_grad + start : 0, into);
+    }
 }

@@ -18,6 +18,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,8 @@ logger = logging.getLogger(__name__)
 
 SOURCE = Path(__file__).with_suffix(".c")
 
-FLAGS = ("-O3", "-march=native", "-std=gnu11", "-fPIC", "-shared")
+FLAGS = ("-O3", "-std=gnu11", "-fPIC", "-shared")
+NATIVE = ("-march=native", "-mcpu=native")
 
 WIDEST = 128
 """Width up to which the kernel is used."""
@@ -70,9 +72,13 @@ def library() -> ctypes.CDLL | None:
 
 def _declared(loaded: ctypes.CDLL) -> ctypes.CDLL:
     """With the types of the arguments, all of them addresses."""
-    for name, count in (("layer_sizes", 2), ("layer_forward", 8), ("layer_backward", 8)):
+    for name, count, result in (
+        ("layer_sizes", 2, None),
+        ("layer_forward", 8, ctypes.c_int),
+        ("layer_backward", 8, None),
+    ):
         function = getattr(loaded, name)
-        function.argtypes, function.restype = [ctypes.c_void_p] * count, None
+        function.argtypes, function.restype = [ctypes.c_void_p] * count, result
     return loaded
 
 
@@ -86,18 +92,26 @@ def _compiled() -> Path:
     """
     compiler = _compiler()
     version = subprocess.run([*compiler, "--version"], capture_output=True, check=True, timeout=SECONDS).stdout
-    source = SOURCE.read_bytes()
-    parts = [source, " ".join([*compiler, *FLAGS]).encode(), version, _processor()]
+    parts = [SOURCE.read_bytes(), " ".join([*compiler, *FLAGS, *NATIVE]).encode(), version, _processor()]
     name = hashlib.sha256(b"\0".join(parts)).hexdigest()[:20]
     folder = _cache()
     path = folder / f"small_layer-{name}.so"
     if not path.exists():
         with tempfile.TemporaryDirectory(dir=folder, prefix="compiling-") as work:
             made = Path(work) / path.name
-            words = [*compiler, *FLAGS, "-o", str(made), str(SOURCE), "-lm"]
-            subprocess.run(words, capture_output=True, check=True, timeout=SECONDS)
+            _compile(compiler, made)
             os.replace(made, path)  # processes that start together each write their own
     return path
+
+
+def _compile(compiler: list[str], made: Path) -> None:
+    """Compile for this processor, in the first of the ways to say so that the compiler understands."""
+    for native in NATIVE:
+        words = [*compiler, *FLAGS, native, "-o", str(made), str(SOURCE), "-lm"]
+        done = subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=SECONDS)
+        if not done.returncode:
+            return
+    raise OSError(f"{shlex.join(words)}: {done.stderr.strip()[:500]}")
 
 
 def _compiler() -> list[str]:
@@ -144,60 +158,60 @@ def _processor() -> bytes:
 # ---- whether it applies
 
 
-def parameters(layer: nn.Module, x: Tensor, attend: Tensor | None) -> list[Tensor] | None:
+def parameters(
+    layer: nn.Module, kinds: tuple[type, ...], x: Tensor, attend: Tensor | None, only: Tensor | None
+) -> list[Tensor] | None:
     """The parameters of a `TransformerLayer` in the kernel's order, or ``None`` where the kernel is not to be used.
 
     It is used on a CPU, in float32, without dropout, where nobody looks at or changes what parts of the layer do.
+    `kinds` are the classes of the layer's attention, feed-forward part and dropout.
     """
     if (
-        type(x) is not Tensor
+        torch.compiler.is_compiling()
+        or type(x) is not Tensor
         or not x.is_cpu
         or x.dtype is not torch.float32
-        or torch.compiler.is_compiling()
         or torch.is_autocast_enabled("cpu")
         or torch._C._len_torch_dispatch_stack()
         or torch._C._are_functorch_transforms_active()
         or _has_any_global_hook()
-        or not _fitting(x.shape, attend)
+        or not _fitting(x.shape, attend, only)
         or library() is None
     ):
         return None
-    return _plain_parameters(layer)
+    found = _plain_parameters(layer, kinds)
+    if found is None or not all(map(_plain, found)):
+        return None
+    dim, hidden, heads = x.shape[2], len(found[6]), layer._modules["attention"].heads
+    fits = not (dim % STEP or hidden % STEP or dim % heads or dim // heads % STEP)
+    return found if fits and [weight.shape for weight in found] == _shapes(dim, hidden) else None
 
 
-def _fitting(shape: torch.Size, attend: Tensor | None) -> bool:
-    """Whether the sizes are ones that the kernel takes and is fast for."""
+def _fitting(shape: torch.Size, attend: Tensor | None, only: Tensor | None) -> bool:
+    """Whether the input is one that the kernel takes and is fast for."""
     if len(shape) != 3 or not 0 < shape[1] <= LONGEST or not 0 < shape[2] <= WIDEST or not shape[0]:
+        return False
+    if only is not None and not (only.dtype is torch.int64 and only.is_cpu and only.dim() == 1 and len(only)):
         return False
     return attend is None or (
         attend.dtype is torch.bool and attend.is_cpu and attend.shape == (shape[0], 1, 1, shape[1])
     )
 
 
-def _plain_parameters(layer: nn.Module) -> list[Tensor] | None:
+def _plain_parameters(layer: Any, kinds: tuple[type, ...]) -> list[Tensor] | None:
     """See `parameters`; looked up in dictionaries, as attributes of modules are slow."""
     parts = layer._modules
     attention, feed_forward, dropout = parts["attention"], parts["feed_forward"], parts["dropout"]
-    inner, outer = attention._modules, feed_forward._modules
-    maps = (
-        inner["qkv"],
-        inner["out"],
-        parts["attention_norm"],
-        outer["expand"],
-        outer["out"],
-        parts["feed_forward_norm"],
-    )
+    if (type(attention), type(feed_forward), type(dropout)) != kinds:
+        return None
     if (dropout.training and dropout.probability) or (attention.training and attention.dropout):
         return None
+    inner, outer = attention._modules, feed_forward._modules
+    norms = parts["attention_norm"], parts["feed_forward_norm"]
+    maps = inner["qkv"], inner["out"], norms[0], outer["expand"], outer["out"], norms[1]
     if tuple(map(type, maps)) != KINDS or any(map(_hooked, (attention, feed_forward, dropout, *maps))):
         return None
-    found = []
-    for part in maps:
-        found += part._parameters.values()  # weight, bias
-    dim, hidden = found[0].shape[1], found[6].shape[0]
-    if dim % STEP or hidden % STEP or dim // attention.heads % STEP:
-        return None
-    return found if all(map(_simple, found)) else None
+    return [parameter for part in maps for parameter in part._parameters.values()]  # weight, bias
 
 
 def _hooked(module: nn.Module) -> bool:
@@ -206,8 +220,20 @@ def _hooked(module: nn.Module) -> bool:
     )
 
 
-def _simple(parameter: Tensor | None) -> bool:
-    return parameter is not None and parameter.is_cpu and parameter.dtype is torch.float32 and parameter.is_contiguous()
+def _plain(parameter: Tensor | None) -> bool:
+    return (
+        type(parameter) in (nn.Parameter, Tensor)
+        and parameter.is_cpu
+        and parameter.dtype is torch.float32
+        and parameter.is_contiguous()
+    )
+
+
+@functools.lru_cache
+def _shapes(dim: int, hidden: int) -> list[tuple[int, ...]]:
+    """Of the parameters."""
+    maps = (3 * dim, dim), (dim, dim), (dim,), (hidden, dim), (dim, hidden), (dim,)
+    return [shape for weight in maps for shape in (weight, weight[:1])]
 
 
 # ---- the layer
@@ -217,49 +243,82 @@ class _Shape(ctypes.Structure):
     """As in the C file."""
 
     _fields_ = [
-        (name, ctypes.c_int64) for name in ("sentences", "length", "dim", "heads", "hidden", "wanted", "norm_before")
+        (name, ctypes.c_int64)
+        for name in ("sentences", "length", "dim", "heads", "hidden", "wanted", "norm_before", "keep")
     ]
 
 
 @functools.lru_cache(maxsize=4096)
-def _plan(kernel: ctypes.CDLL, *sizes: int) -> tuple[Any, int, int, int]:
-    """The shape for the kernel, and how much memory it needs: kept, forward, backward."""
-    shape, memory = _Shape(*sizes), (ctypes.c_int64 * 3)()
+def _plan(kernel: ctypes.CDLL, *sizes: int) -> tuple[Any, int, int]:
+    """The shape for the kernel, and how many floats it needs: kept for the backward pass, to work in."""
+    shape, memory = _Shape(*sizes), (ctypes.c_int64 * 2)()
     kernel.layer_sizes(ctypes.byref(shape), memory)
     return shape, *memory
+
+
+_own = threading.local()
+
+
+def _workspace(count: int) -> int:
+    """Address of memory for `count` floats, the same at every call of a thread, so that it stays in the cache."""
+    memory = getattr(_own, "memory", None)
+    if memory is None or len(memory) < count:
+        memory = _own.memory = _floats(count)
+    return memory.data_ptr()
+
+
+def _floats(count: int) -> Tensor:
+    return torch.empty(count, dtype=torch.float32, device="cpu")
 
 
 def layer(
     x: Tensor, attend: Tensor | None, only: Tensor | None, heads: int, norm_before: bool, weights: list[Tensor]
 ) -> Tensor:
-    """What `TransformerLayer.forward` gives, with `weights` from `parameters`."""
+    """What `TransformerLayer.forward` gives, with `weights` from `parameters`.
+
+    Raises
+    ------
+    IndexError
+        A wanted position that does not exist.
+    """
     if torch.is_grad_enabled() and (x.requires_grad or any(weight.requires_grad for weight in weights)):
         return _Layer.apply(x, attend, only, heads, norm_before, *weights)
-    return _forward(x.contiguous(), attend, only, heads, norm_before, weights)[0]
+    return _forward(x.contiguous(), attend, only, heads, norm_before, weights, False)[0]
 
 
 def _forward(
-    x: Tensor, attend: Tensor | None, only: Tensor | None, heads: int, norm_before: bool, weights: Sequence[Tensor]
-) -> tuple[Tensor, Tensor, Any]:
-    """The layer's result, what the backward pass needs to know, and the plan."""
+    x: Tensor,
+    attend: Tensor | None,
+    only: Tensor | None,
+    heads: int,
+    norm_before: bool,
+    weights: Sequence[Tensor],
+    keep: bool,
+) -> tuple[Tensor, Tensor | None, Any]:
+    """The layer's result, what is kept for the backward pass, and the plan."""
     kernel = library()
     assert kernel is not None
+    attend = None if attend is None else attend.contiguous()
+    only = None if only is None else only.contiguous()
     batch, length, dim = x.shape
     wanted = -1 if only is None else len(only)
-    plan = _plan(kernel, batch, length, dim, heads, len(weights[6]), wanted, norm_before)
-    shape, kept, needed, _ = plan
+    plan = _plan(kernel, batch, length, dim, heads, len(weights[6]), wanted, norm_before, keep)
+    shape, kept, needed = plan
     y = torch.empty_like(x) if only is None else x.new_empty(wanted, dim)
-    saved, scratch = torch.empty(kept), torch.empty(needed)
-    kernel.layer_forward(
+    saved = _floats(kept) if keep else None
+    work = _workspace(needed if keep else needed + kept)
+    done = kernel.layer_forward(
         ctypes.byref(shape),
         x.data_ptr(),
-        None if attend is None else attend.contiguous().data_ptr(),
-        None if only is None else only.contiguous().data_ptr(),
+        None if attend is None else attend.data_ptr(),
+        None if only is None else only.data_ptr(),
         ADDRESSES(*[weight.data_ptr() for weight in weights]),
         y.data_ptr(),
-        saved.data_ptr(),
-        scratch.data_ptr(),
+        work + 4 * needed if saved is None else saved.data_ptr(),
+        work,
     )
+    if not done:
+        raise IndexError("a wanted position lies outside of the batch")
     return y, saved, plan
 
 
@@ -271,7 +330,7 @@ class _Layer(torch.autograd.Function):
         ctx: Any, x: Tensor, attend: Tensor | None, only: Tensor | None, heads: int, norm_before: bool, *weights: Tensor
     ) -> Tensor:
         x = x.contiguous()
-        y, saved, ctx.plan = _forward(x, attend, only, heads, norm_before, weights)
+        y, saved, ctx.plan = _forward(x, attend, only, heads, norm_before, weights, True)
         ctx.save_for_backward(x, saved, *weights)
         return y
 
@@ -279,11 +338,11 @@ class _Layer(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, saved, *weights = ctx.saved_tensors
-        shape, _, _, needed = ctx.plan
+        shape, _, needed = ctx.plan
         wants_x, _, _, _, _, *wanted = ctx.needs_input_grad
         x_grad = torch.empty_like(x) if wants_x else None
         grads = [torch.empty_like(weight) if want else None for weight, want in zip(weights, wanted)]
-        scratch, grad, kernel = torch.empty(needed), grad.contiguous(), library()
+        grad, kernel = grad.contiguous(), library()
         assert kernel is not None
         kernel.layer_backward(
             ctypes.byref(shape),
@@ -292,7 +351,7 @@ class _Layer(torch.autograd.Function):
             saved.data_ptr(),
             grad.data_ptr(),
             None if x_grad is None else x_grad.data_ptr(),
-            ADDRESSES(*[None if grad is None else grad.data_ptr() for grad in grads]),
-            scratch.data_ptr(),
+            ADDRESSES(*[None if made is None else made.data_ptr() for made in grads]),
+            _workspace(needed),
         )
         return x_grad, None, None, None, None, *grads
