@@ -171,13 +171,14 @@ TILES(4)
 static void product(long m, long n, long depth, Matrix a, const float *b, long b_row, float *c, long c_row,
                     const float *start, long start_row)
 {
+    long tiles = (m + ROWS - 1) / ROWS; /* of about the same height */
+    int height = tiles ? m / tiles : 0, higher = tiles ? m % tiles : 0;
     do {
         long part = depth < DEPTH + DEPTH / 2 ? depth : DEPTH;
         for (long column = 0; column < n; column += WIDE) {
             int vectors = n - column < WIDE ? (n - column) / LANES : VECTORS;
-            long row = 0;
-            for (long tiles = (m + ROWS - 1) / ROWS; tiles; tiles--) {
-                int rows = (m - row + tiles - 1) / tiles; /* of about the same height */
+            for (long row = 0, i = 0; i < tiles; i++) {
+                int rows = height + (i < higher);
                 const float *from = start ? start + row * start_row + column : 0;
                 Matrix left = {a.data + row * a.row, a.row, a.column};
                 float *to = c + row * c_row + column;
