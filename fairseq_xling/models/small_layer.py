@@ -52,6 +52,8 @@ STEP = 16
 KINDS = (Linear, Linear, nn.LayerNorm, Linear, Linear, nn.LayerNorm)
 """The parts of a layer that have parameters."""
 
+PLAIN = (nn.Parameter, Tensor)
+
 ADDRESSES = ctypes.c_void_p * (2 * len(KINDS))
 
 
@@ -180,11 +182,7 @@ def parameters(
     ):
         return None
     found = _plain_parameters(layer, kinds)
-    if found is None or not all(map(_plain, found)):
-        return None
-    dim, hidden, heads = x.shape[2], len(found[6]), layer._modules["attention"].heads
-    fits = not (dim % STEP or hidden % STEP or dim % heads or dim // heads % STEP)
-    return found if fits and [weight.shape for weight in found] == _shapes(dim, hidden) else None
+    return found if found is not None and _regular(found, x.shape[2], layer._modules["attention"].heads) else None
 
 
 def _fitting(shape: torch.Size, attend: Tensor | None, only: Tensor | None) -> bool:
@@ -209,24 +207,25 @@ def _plain_parameters(layer: Any, kinds: tuple[type, ...]) -> list[Tensor] | Non
     inner, outer = attention._modules, feed_forward._modules
     norms = parts["attention_norm"], parts["feed_forward_norm"]
     maps = inner["qkv"], inner["out"], norms[0], outer["expand"], outer["out"], norms[1]
-    if tuple(map(type, maps)) != KINDS or any(map(_hooked, (attention, feed_forward, dropout, *maps))):
+    if tuple(map(type, maps)) != KINDS:
         return None
+    for part in (attention, feed_forward, dropout, *maps):  # written out: this is done for every layer of every update
+        if part._forward_hooks or part._forward_pre_hooks or part._backward_hooks or part._backward_pre_hooks:
+            return None
     return [parameter for part in maps for parameter in part._parameters.values()]  # weight, bias
 
 
-def _hooked(module: nn.Module) -> bool:
-    return bool(
-        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
-    )
-
-
-def _plain(parameter: Tensor | None) -> bool:
-    return (
-        type(parameter) in (nn.Parameter, Tensor)
-        and parameter.is_cpu
-        and parameter.dtype is torch.float32
-        and parameter.is_contiguous()
-    )
+def _regular(found: list[Any], dim: int, heads: int) -> bool:
+    """Whether parameters are as the kernel takes them; a bias may be ``None``."""
+    for parameter in found:
+        if type(parameter) not in PLAIN or parameter.dtype is not torch.float32:
+            return False
+        if not parameter.is_cpu or not parameter.is_contiguous():
+            return False
+    hidden = len(found[6])
+    if dim % STEP or hidden % STEP or dim % heads or dim // heads % STEP:
+        return False
+    return [parameter.shape for parameter in found] == _shapes(dim, hidden)
 
 
 @functools.lru_cache
