@@ -38,13 +38,16 @@ FLAGS = ("-O3", "-std=gnu11", "-fPIC", "-shared")
 NATIVE = ("-march=native", "-mcpu=native")
 
 WIDEST = 128
-"""Width up to which the kernel is used."""
+"""Width up to which the kernel is used: beyond, torch's products gain more than the kernel saves between them."""
 
 LONGEST = 256
 """Positions up to which the kernel is used: it keeps all attention weights."""
 
 SECONDS = 120
 """Longest that the compiler may take."""
+
+SHARED_WORK = 2**25
+"""Positions times weights up to which the kernel, which has one thread, is faster than several of torch's."""
 
 STEP = 16
 """All widths are multiples of this."""
@@ -161,7 +164,7 @@ def _processor() -> bytes:
 
 
 def parameters(
-    layer: nn.Module, kinds: tuple[type, ...], x: Tensor, attend: Tensor | None, only: Tensor | None
+    layer: Any, kinds: tuple[type, ...], x: Tensor, attend: Tensor | None, only: Tensor | None
 ) -> list[Tensor] | None:
     """The parameters of a `TransformerLayer` in the kernel's order, or ``None`` where the kernel is not to be used.
 
@@ -182,7 +185,7 @@ def parameters(
     ):
         return None
     found = _plain_parameters(layer, kinds)
-    return found if found is not None and _regular(found, x.shape[2], layer._modules["attention"].heads) else None
+    return found if found is not None and _regular(found, x.shape, layer._modules["attention"].heads) else None
 
 
 def _fitting(shape: torch.Size, attend: Tensor | None, only: Tensor | None) -> bool:
@@ -215,14 +218,17 @@ def _plain_parameters(layer: Any, kinds: tuple[type, ...]) -> list[Tensor] | Non
     return [parameter for part in maps for parameter in part._parameters.values()]  # weight, bias
 
 
-def _regular(found: list[Any], dim: int, heads: int) -> bool:
-    """Whether parameters are as the kernel takes them; a bias may be ``None``."""
+def _regular(found: list[Any], shape: torch.Size, heads: int) -> bool:
+    """Whether parameters, of which a bias may be ``None``, are as the kernel takes them, and it is fast for them."""
     for parameter in found:
         if type(parameter) not in PLAIN or parameter.dtype is not torch.float32:
             return False
         if not parameter.is_cpu or not parameter.is_contiguous():
             return False
-    hidden = len(found[6])
+    batch, length, dim = shape
+    hidden = found[6].shape[0]
+    if torch.get_num_threads() > 1 and batch * length * dim * (4 * dim + 2 * hidden) > SHARED_WORK:
+        return False
     if dim % STEP or hidden % STEP or dim % heads or dim // heads % STEP:
         return False
     return [parameter.shape for parameter in found] == _shapes(dim, hidden)

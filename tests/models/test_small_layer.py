@@ -267,6 +267,18 @@ def test_where_it_is_used(calls):
     assert len(calls) == 9
 
 
+def test_large_work_is_left_to_several_threads(calls):
+    threads = torch.get_num_threads()
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            for batch in (16, 100):
+                make()(torch.randn(batch, 18, 64))
+    finally:
+        torch.set_num_threads(threads)
+    assert calls == [True, True, True, False]
+
+
 def test_hooks_and_replaced_parts_are_heeded(calls):
     layer, seen = make(), []
     handle = layer.attention.out.register_forward_hook(lambda *_: seen.append(1))
