@@ -16,7 +16,7 @@ setup(
     license="MIT",
     python_requires=">=3.11",
     packages=find_packages(include=["fairseq_xling", "fairseq_xling.*"]),
-    package_data={"fairseq_xling.models": ["*.c"]},  # compiled where it runs, see small_layer.py
+    package_data={"fairseq_xling.models": ["*.c", "*.h"]},  # compiled where they run
     install_requires=["torch>=2.6", "numpy>=2", "scipy", "sentencepiece", "tqdm"],
     extras_require={
         # Better with --no-deps, as environment/install.sh does: it asks for a torchaudio that does not load.

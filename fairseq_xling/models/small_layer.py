@@ -32,7 +32,7 @@ from fairseq_xling.models.linear import Linear
 
 logger = logging.getLogger(__name__)
 
-SOURCE = Path(__file__).with_suffix(".c")
+SOURCES = tuple(map(Path(__file__).with_suffix, (".c", ".h")))
 
 FLAGS = ("-O3", "-std=gnu11", "-fPIC", "-shared")
 NATIVE = ("-march=native", "-mcpu=native")
@@ -97,7 +97,12 @@ def _compiled() -> Path:
     """
     compiler = _compiler()
     version = subprocess.run([*compiler, "--version"], capture_output=True, check=True, timeout=SECONDS).stdout
-    parts = [SOURCE.read_bytes(), " ".join([*compiler, *FLAGS, *NATIVE]).encode(), version, _processor()]
+    parts = [
+        *(source.read_bytes() for source in SOURCES),
+        " ".join([*compiler, *FLAGS, *NATIVE]).encode(),
+        version,
+        _processor(),
+    ]
     name = hashlib.sha256(b"\0".join(parts)).hexdigest()[:20]
     folder = _cache()
     path = folder / f"small_layer-{name}.so"
@@ -112,7 +117,7 @@ def _compiled() -> Path:
 def _compile(compiler: list[str], made: Path) -> None:
     """Compile for this processor, in the first of the ways to say so that the compiler understands."""
     for native in NATIVE:
-        words = [*compiler, *FLAGS, native, "-o", str(made), str(SOURCE), "-lm"]
+        words = [*compiler, *FLAGS, native, "-o", str(made), str(SOURCES[0]), "-lm"]
         done = subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=SECONDS)
         if not done.returncode:
             return
