@@ -82,7 +82,7 @@ def measure(name: str, shape: Shape, rounds: int, only: str) -> dict[str, dict[s
         for contender, each in figures.items()
     ]
     print(f"\n{name}: {shape.updates} updates of {shape.batch} blocks, {rounds} rounds\n")
-    print(table(["contender", "tokens/s", f"times {STOCK}", "seconds of the whole command"], rows), flush=True)
+    print(table(["contender", "tokens/s", f"times {STOCK}", "seconds to the last update"], rows), flush=True)
     return figures
 
 

@@ -30,3 +30,4 @@ def compile_layers(model: nn.Module, **options: Any) -> None:
     for module in model.modules():
         if isinstance(module, TransformerLayer):
             module.compile(**options)
+            module.wants_bits = True

@@ -1,4 +1,6 @@
-"""Dropout whose masks are cheap on a CPU."""
+"""Dropout whose masks are cheap: on a CPU, and in layers that torch.compile has made for a GPU."""
+
+import math
 
 import numpy as np
 import torch
@@ -53,6 +55,25 @@ def _random_words(count: int) -> Tensor:
     return torch.from_numpy(np.random.SFC64(seed).random_raw(count).view(np.int64))
 
 
+def random_bits(like: Tensor, *shape: int) -> Tensor:
+    """int16 of a shape, every bit random, on the device of `like`.
+
+    torch.compile's dropout makes four random numbers for each element and uses one: on a GPU, that takes longer than
+    all else that a fused kernel does with the element. This makes four elements' bits of one number.
+    """
+    count = math.prod(shape)
+    words = torch.empty((count + 3) // 4, dtype=torch.int64, device=like.device).random_(-(2**63), None)
+    return words.view(torch.int16)[:count].view(shape)
+
+
+def dropout_by(x: Tensor, probability: float, bits: Tensor) -> Tensor:
+    """As `dropout`, where `random_bits` in the shape of `x` decide, in steps of 2^-16."""
+    dropped = round(probability * 2**16)
+    if dropped >= 2**16:
+        return torch.zeros_like(x)
+    return torch.where(bits < dropped - 2**15, 0, x * (2**16 / (2**16 - dropped)))
+
+
 class Dropout(nn.Module):
     """`dropout` in training, nothing otherwise.
 
@@ -65,6 +86,8 @@ class Dropout(nn.Module):
         super().__init__()
         self.probability = probability
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Any shape to the same."""
-        return dropout(x, self.probability) if self.training else x
+    def forward(self, x: Tensor, bits: Tensor | None = None) -> Tensor:
+        """Any shape to the same; `bits` decide where they are given."""
+        if not self.training:
+            return x
+        return dropout(x, self.probability) if bits is None else dropout_by(x, self.probability, bits)

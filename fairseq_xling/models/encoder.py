@@ -210,7 +210,8 @@ class XlingEncoder(nn.Module):
             x = x.masked_fill(padding_mask[..., None], 0)
         states = [x if last else at_positions(x, only)]
         for number, layer in enumerate(list(self.layers)[:last], start=1):
-            x = layer(language)(x, attend, only if number == last else None)
+            chosen, wanted = layer(language), only if number == last else None
+            x = chosen(x, attend, wanted, chosen.bits_for(x, wanted))
             states.append(x)
         if self.final_norm is not None and last == self.shape.layers:
             states[-1] = self.final_norm(states[-1])

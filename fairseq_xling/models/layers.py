@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fairseq_xling.models import small_layer
-from fairseq_xling.models.dropout import Dropout, cheap_masks, dropout
+from fairseq_xling.models.dropout import Dropout, cheap_masks, dropout, random_bits
+from fairseq_xling.models.gelu import gelu
 from fairseq_xling.models.linear import Linear
 
 LAYER_NORM_EPS = 1e-12
@@ -84,7 +85,7 @@ class FeedForward(nn.Module):
         self.out = Linear(hidden, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.out(F.gelu(self.expand(x)))
+        return self.out(gelu(self.expand(x)))
 
 
 class TransformerLayer(nn.Module):
@@ -97,7 +98,14 @@ class TransformerLayer(nn.Module):
     dropout, attention_dropout : float
     norm_before : bool
         Layer norm before each sublayer instead of after the residual sum (XLM: after).
+
+    Attributes
+    ----------
+    wants_bits : bool
+        Whether `forward` is to be given random bits for its dropout: where it is compiled.
     """
+
+    wants_bits = False
 
     def __init__(
         self, dim: int, heads: int, hidden: int, dropout: float, attention_dropout: float, norm_before: bool = False
@@ -110,16 +118,28 @@ class TransformerLayer(nn.Module):
         self.feed_forward_norm = nn.LayerNorm(dim, eps=LAYER_NORM_EPS)
         self.dropout = Dropout(dropout)
 
-    def forward(self, x: Tensor, attend: Tensor | None = None, only: Tensor | None = None) -> Tensor:
-        """(batch, length, dim) to the same shape, or to (n, dim); `attend` and `only` as in `SelfAttention`."""
+    def forward(
+        self, x: Tensor, attend: Tensor | None = None, only: Tensor | None = None, bits: Tensor | None = None
+    ) -> Tensor:
+        """(batch, length, dim) to the same shape, or to (n, dim).
+
+        `attend` and `only` as in `SelfAttention`, `bits` from `bits_for`.
+        """
         weights = small_layer.parameters(self, KINDS, x, attend, only)
         if weights is not None:
             return small_layer.layer(x, attend, only, self.attention.heads, self.norm_before, weights)
+        first, second = (None, None) if bits is None else (bits[0], bits[1])
         if self.norm_before:
-            x = at_positions(x, only) + self.dropout(self.attention(self.attention_norm(x), attend, only))
-            return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
-        x = self.attention_norm(at_positions(x, only) + self.dropout(self.attention(x, attend, only)))
-        return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
+            x = at_positions(x, only) + self.dropout(self.attention(self.attention_norm(x), attend, only), first)
+            return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)), second)
+        x = self.attention_norm(at_positions(x, only) + self.dropout(self.attention(x, attend, only), first))
+        return self.feed_forward_norm(x + self.dropout(self.feed_forward(x), second))
+
+    def bits_for(self, x: Tensor, only: Tensor | None) -> Tensor | None:
+        """What decides on dropout in `forward` with the same arguments: two of the output's shape, or None."""
+        if not (self.wants_bits and self.training and self.dropout.probability):
+            return None
+        return random_bits(x, 2, *(x.shape if only is None else (len(only), x.shape[-1])))
 
 
 KINDS = (SelfAttention, FeedForward, Dropout)

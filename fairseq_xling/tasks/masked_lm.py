@@ -22,7 +22,7 @@ from fairseq_xling.formats.errors import InputError
 from fairseq_xling.models.compilation import can_compile, compile_layers
 from fairseq_xling.models.encoder import Shape, VocabularyInfo
 from fairseq_xling.sharing import Sharing
-from fairseq_xling.tasks import bad_loss, preemption, process_group, seeding
+from fairseq_xling.tasks import bad_loss, preemption, process_group, seeding, unread_log
 from fairseq_xling.tasks.allocator import keep_freed_memory
 from fairseq_xling.tasks.metrics_log import MetricsLog
 from fairseq_xling.tasks.step_graph import StepGraphs
@@ -149,6 +149,7 @@ class XlingMaskedLMTask(AutocastTask):
         show_input_errors_in_one_line()
         preemption.install()
         bad_loss.install()
+        unread_log.install()
         seeding.install()
         process_group.install()
         languages = [language.strip() for language in cfg.langs.split(",")] if cfg.langs else None

@@ -19,6 +19,8 @@ Step = tuple[Tensor, int, dict[str, Any]]
 class AutocastTask(FairseqTask):
     """A task that computes in bfloat16 where ``--bf16-autocast`` says so, and takes note of its losses."""
 
+    numbers_stay_unread = True
+
     def __init__(self, cfg: Any):
         super().__init__(cfg)
         self.bad_losses = bad_loss.Watch()

@@ -21,7 +21,7 @@ from fairseq_xling.data.vocabulary import Segmenter, Vocabularies
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.models.encoder import VocabularyInfo
 from fairseq_xling.models.transfer import Description, Pretrained, read_pretrained
-from fairseq_xling.tasks import bad_loss, preemption, process_group
+from fairseq_xling.tasks import bad_loss, preemption, process_group, unread_log
 from fairseq_xling.tasks.metrics_log import MetricsLog
 from fairseq_xling.tasks.training_step import AutocastTask, Step
 
@@ -84,6 +84,7 @@ class TransferTask(AutocastTask):
         show_input_errors_in_one_line()
         preemption.install()
         bad_loss.install()
+        unread_log.install()
         process_group.install()
         if not cfg.vocabulary:
             raise InputError("--vocabulary is missing: the data-bin that the model was pretrained on")

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from fairseq_xling.models.dropout import Dropout, dropout
+from fairseq_xling.models.dropout import Dropout, dropout, dropout_by, random_bits
 from fairseq_xling.models.layers import _attention
 
 
@@ -25,6 +25,29 @@ def test_probability_and_scale(probability, dtype):
             assert float(part.mean()) == pytest.approx(probability, abs=0.006)
         both = ((out[:-step] == 0) & (out[step:] == 0)).double().mean()
         assert float(both) == pytest.approx(probability**2, abs=0.002)
+
+
+@pytest.mark.parametrize("probability", [0.1, 0.33, 0.5])
+def test_bits_made_beforehand_decide(probability):
+    torch.manual_seed(0)
+    shape = (101, 9_901)  # no multiple of four
+    bits = random_bits(torch.ones(()), *shape)
+    out = dropout_by(torch.ones(shape), probability, bits).flatten()
+    assert float((out == 0).double().mean()) == pytest.approx(probability, abs=0.0025)
+    assert out.unique().tolist() == [0.0, pytest.approx(1 / (1 - probability), rel=5e-5)]
+    for offset in range(4):  # all four parts of a random number
+        assert float((out[offset::4] == 0).double().mean()) == pytest.approx(probability, abs=0.006)
+    assert float(((out[:-1] == 0) & (out[1:] == 0)).double().mean()) == pytest.approx(probability**2, abs=0.002)
+
+
+def test_extreme_bits_and_probabilities():
+    bits = torch.tensor([-(2**15), -1, 0, 2**15 - 1], dtype=torch.int16)
+    assert dropout_by(torch.ones(4), 2**-16, bits).tolist() == [0.0, *[pytest.approx(1.0, abs=2e-5)] * 3]
+    assert dropout_by(torch.ones(4), 0.5, bits).tolist() == [0.0, 0.0, 2.0, 2.0]
+    assert dropout_by(torch.ones(4), 1.0, bits).tolist() == [0.0] * 4
+    module = Dropout(0.5)
+    assert module(torch.ones(4), bits).tolist() == [0.0, 0.0, 2.0, 2.0]
+    assert module.eval()(torch.ones(4), bits).tolist() == [1.0] * 4
 
 
 def test_the_seed_decides_and_evaluation_drops_nothing():

@@ -1,5 +1,6 @@
 """Training steps on a GPU: CUDA graphs and torch.compile change no loss; a bad update is left out without a wait."""
 
+import contextlib
 import logging
 import math
 
@@ -8,6 +9,7 @@ import torch
 
 from fairseq_xling.criterions.masked_lm import XlingMaskedLMCriterion
 from fairseq_xling.formats.errors import InputError
+from fairseq_xling.tasks import bad_loss
 
 from . import pretraining
 from .pretraining import write_data
@@ -31,7 +33,7 @@ def train(monkeypatch):
 
     def logged(self, loss, sample):
         if self.training:
-            losses.append(loss.item() / sample["target"].numel())
+            losses.append(loss.detach() / sample["target"].numel())
         return original(self, loss, sample)
 
     monkeypatch.setattr(XlingMaskedLMCriterion, "logged", logged)
@@ -39,7 +41,7 @@ def train(monkeypatch):
     def run(data, save_dir, *options):
         losses.clear()
         state = pretraining.train(data, save_dir, "--optimizer", "xling_adam", "--clip-norm", 1, *options)
-        return list(losses), state
+        return [float(loss) for loss in losses], state
 
     return run
 
@@ -54,6 +56,36 @@ def test_the_same_losses(data, tmp_path, train, caplog, fast, precision, toleran
     assert len(quick) == len(plain) == 20  # three updates an epoch, of two batches, two and one
     assert quick == pytest.approx(plain, abs=tolerance)
     assert ("captured the step of a batch of 4 x 16 tokens (en)" in caplog.text) == ("--cuda-graph" in fast)
+
+
+@contextlib.contextmanager
+def waiting_forbidden():
+    """Inside, what waits for a value of the device raises."""
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("options", [(), ("--cuda-graph",), ("--bf16-autocast", "--cuda-graph")])
+def test_the_host_waits_for_no_value(data, tmp_path, train, monkeypatch, options):
+    original, watched = bad_loss._train_step, []
+
+    def strict(self, samples, raise_oom=False):
+        number = self.get_num_updates()
+        if number < 4:  # libraries choose their kernels, the graph is captured
+            return original(self, samples, raise_oom)
+        watched.append(number)
+        with waiting_forbidden():
+            return original(self, samples, raise_oom)
+
+    monkeypatch.setattr(bad_loss, "_train_step", strict)
+    train(data, tmp_path / "run", "--max-update", 8, "--disable-validation", "--log-interval", 2, *options)
+    assert watched == [4, 5, 6, 7]
+    value = torch.ones((), device="cuda")
+    with pytest.raises(RuntimeError, match="synchron"), waiting_forbidden():
+        value.item()
 
 
 def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(data, tmp_path, train):
