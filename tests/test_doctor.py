@@ -159,6 +159,8 @@ def test_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     expect(doctor.check_compiler(), "BROKEN", "no g++", "apt-get install g++")
     versions(monkeypatch, fairseq_fixed="0.12.3.1")
     expect(doctor.check_compiler(), "OK", "not needed")
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    expect(doctor.check_compiler(), "note", "two thirds of the speed", "apt-get install gcc")
 
 
 def test_locale_home_and_threads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,8 +1,7 @@
 """A narrow Transformer layer on a CPU as one C function each for its forward and its backward pass.
 
 In a layer of width 64 torch's products, attention and norms are so short that most of the time goes into what lies
-between them. `small_layer.c` has no such gaps. It is compiled once with the system's C compiler (``$CC``, cc, gcc or
-clang) into ``$XDG_CACHE_HOME/fairseq_xling`` (``~/.cache/fairseq_xling``), for the processor it runs on. Where that
+between them. `small_layer.c` has no such gaps. It is compiled when it is first needed (`c_library.py`). Where that
 fails, torch's kernels do the same in about twice the time; the log says so. ``XLING_NO_KERNEL=1`` switches it off.
 """
 
@@ -10,14 +9,9 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import hashlib
 import logging
 import os
-import platform
-import shlex
-import shutil
 import subprocess
-import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,23 +22,19 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.modules.module import _has_any_global_hook
 
+from fairseq_xling.models import c_library
 from fairseq_xling.models.linear import Linear
 
 logger = logging.getLogger(__name__)
 
 SOURCES = tuple(map(Path(__file__).with_suffix, (".c", ".h")))
-
-FLAGS = ("-O3", "-std=gnu11", "-fPIC", "-shared")
-NATIVE = ("-march=native", "-mcpu=native")
+"""The first is compiled, and includes the others."""
 
 WIDEST = 128
 """Width up to which the kernel is used: at 128 it is still a tenth faster than torch with one thread."""
 
 LONGEST = 256
 """Positions up to which the kernel is used: it keeps all attention weights."""
-
-SECONDS = 120
-"""Longest that the compiler may take."""
 
 SHARED_WORK = 2**25
 """Positions times weights up to which the kernel, which has one thread, is faster than several of torch's."""
@@ -69,7 +59,7 @@ def library() -> ctypes.CDLL | None:
     if os.environ.get("XLING_NO_KERNEL", "") not in ("", "0"):
         return None
     try:
-        return _declared(ctypes.CDLL(str(_compiled())))
+        return _declared(ctypes.CDLL(str(c_library.compiled(SOURCES))))
     except (OSError, subprocess.SubprocessError, AttributeError) as error:
         logger.info("narrow layers run with torch's kernels, which are slower: %s", error)
         return None
@@ -85,84 +75,6 @@ def _declared(loaded: ctypes.CDLL) -> ctypes.CDLL:
         function = getattr(loaded, name)
         function.argtypes, function.restype = [ctypes.c_void_p] * count, result
     return loaded
-
-
-def _compiled() -> Path:
-    """Path of the shared library, compiled now where it is not in the cache.
-
-    Raises
-    ------
-    OSError, subprocess.SubprocessError
-        No compiler, no place to write to, or the compiler failed.
-    """
-    compiler = _compiler()
-    version = subprocess.run([*compiler, "--version"], capture_output=True, check=True, timeout=SECONDS).stdout
-    parts = [
-        *(source.read_bytes() for source in SOURCES),
-        " ".join([*compiler, *FLAGS, *NATIVE]).encode(),
-        version,
-        _processor(),
-    ]
-    name = hashlib.sha256(b"\0".join(parts)).hexdigest()[:20]
-    folder = _cache()
-    path = folder / f"small_layer-{name}.so"
-    if not path.exists():
-        with tempfile.TemporaryDirectory(dir=folder, prefix="compiling-") as work:
-            made = Path(work) / path.name
-            _compile(compiler, made)
-            os.replace(made, path)  # processes that start together each write their own
-    return path
-
-
-def _compile(compiler: list[str], made: Path) -> None:
-    """Compile for this processor, in the first of the ways to say so that the compiler understands."""
-    for native in NATIVE:
-        words = [*compiler, *FLAGS, native, "-o", str(made), str(SOURCES[0]), "-lm"]
-        done = subprocess.run(words, capture_output=True, text=True, errors="replace", timeout=SECONDS)
-        if not done.returncode:
-            return
-    raise OSError(f"{shlex.join(words)}: {done.stderr.strip()[:500]}")
-
-
-def _compiler() -> list[str]:
-    """Words of the command.
-
-    Raises
-    ------
-    OSError
-        There is none.
-    """
-    for command in (os.environ.get("CC", ""), "cc", "gcc", "clang"):
-        words = shlex.split(command)
-        if words and shutil.which(words[0]):
-            return words
-    raise FileNotFoundError("no C compiler")
-
-
-def _cache() -> Path:
-    """Folder of this user alone.
-
-    Raises
-    ------
-    OSError
-        It cannot be made, or others may write to it.
-    """
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    folder = Path(base) / "fairseq_xling"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    status = folder.stat()
-    if status.st_uid != os.getuid() or status.st_mode & 0o022:
-        raise PermissionError(f"{folder}: others may write to it")
-    return folder
-
-
-def _processor() -> bytes:
-    """What `-march=native` depends on: a home may be shared by different machines."""
-    try:
-        lines = Path("/proc/cpuinfo").read_bytes().splitlines()
-    except OSError:
-        return f"{platform.machine()} {platform.processor()}".encode()
-    return b"\n".join(sorted({line for line in lines if line.startswith((b"flags", b"Features", b"model", b"CPU "))}))
 
 
 # ---- whether it applies

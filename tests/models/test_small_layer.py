@@ -4,6 +4,7 @@ import copy
 import math
 import os
 import pickle
+import re
 import shutil
 import stat
 
@@ -11,9 +12,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from fairseq_xling.models import small_layer
+from fairseq_xling.models import c_library, small_layer
 from fairseq_xling.models.encoder import Shape, VocabularyInfo, XlingEncoder
-from fairseq_xling.models.layers import TransformerLayer
+from fairseq_xling.models.layers import LAYER_NORM_EPS, TransformerLayer
 from fairseq_xling.sharing import Sharing
 
 pytestmark = pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="no C compiler")
@@ -291,6 +292,11 @@ def test_hooks_and_replaced_parts_are_heeded(calls):
     assert seen == [1]
 
 
+def test_layer_norms_add_the_same():
+    text = small_layer.SOURCES[1].read_text()
+    assert float(re.search(r"#define EPSILON (\S+)f\n", text)[1]) == LAYER_NORM_EPS
+
+
 def test_copies_are_as_without_it():
     layer, x = make(), torch.randn(2, 5, 64)
     before = set(layer.state_dict())
@@ -327,7 +333,7 @@ def test_the_library_is_compiled_once(fresh, monkeypatch):
     assert stat.S_IMODE(fresh.stat().st_mode) == 0o700
     before = made.stat()
     small_layer.library.cache_clear()
-    monkeypatch.setattr(small_layer, "_compile", None)
+    monkeypatch.setattr(c_library, "_compile", None)
     assert small_layer.library() is not None
     assert made.stat().st_mtime_ns == before.st_mtime_ns
 
@@ -335,7 +341,7 @@ def test_the_library_is_compiled_once(fresh, monkeypatch):
 def test_another_processor_has_its_own(fresh, monkeypatch):
     assert small_layer.library() is not None
     small_layer.library.cache_clear()
-    monkeypatch.setattr(small_layer, "_processor", lambda: b"another")
+    monkeypatch.setattr(c_library, "_processor", lambda: b"another")
     assert small_layer.library() is not None
     assert len(list(fresh.iterdir())) == 2
 
