@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+COMPILERS = ("cc", "gcc", "clang")
 FLAGS = ("-O3", "-std=gnu11", "-fPIC", "-shared")
 NATIVE = ("-march=native", "-mcpu=native")
 
@@ -73,7 +74,7 @@ def _compiler() -> list[str]:
     OSError
         There is none.
     """
-    for command in (os.environ.get("CC", ""), "cc", "gcc", "clang"):
+    for command in (os.environ.get("CC", ""), *COMPILERS):
         words = shlex.split(command)
         if words and shutil.which(words[0]):
             return words

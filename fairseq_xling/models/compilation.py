@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from fairseq_xling.models.c_library import COMPILERS
 from fairseq_xling.models.layers import TransformerLayer
 
 logger = logging.getLogger(__name__)
@@ -16,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 def can_compile() -> bool:
     """Whether torch.compile has what it needs for a GPU; a warning where it has not."""
-    if importlib.util.find_spec("triton") is None or not any(map(shutil.which, ("cc", "gcc", "clang"))):
+    if importlib.util.find_spec("triton") is None or not any(map(shutil.which, COMPILERS)):
         logger.warning("--torch-compile needs Triton and a C compiler; training goes on without it")
         return False
     return True

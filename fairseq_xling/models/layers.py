@@ -125,7 +125,7 @@ class TransformerLayer(nn.Module):
 
         `attend` and `only` as in `SelfAttention`, `bits` from `bits_for`.
         """
-        weights = small_layer.parameters(self, KINDS, x, attend, only)
+        weights = small_layer.parameters(self, PARTS, x, attend, only)
         if weights is not None:
             return small_layer.layer(x, attend, only, self.attention.heads, self.norm_before, weights)
         first, second = (None, None) if bits is None else (bits[0], bits[1])
@@ -142,7 +142,7 @@ class TransformerLayer(nn.Module):
         return random_bits(x, 2, *(x.shape if only is None else (len(only), x.shape[-1])))
 
 
-KINDS = (SelfAttention, FeedForward, Dropout)
+PARTS = (SelfAttention, FeedForward, Dropout)
 """What a layer is made of, if nobody has put something else there."""
 
 
