@@ -18,8 +18,10 @@ they share without ever having seen a translation:
   sep_emb_l1-6   vocabulary, embeddings and the six bottom layers of eight per language
 
 It prints a table and writes OUT/results.jsonl and OUT/report.html. What is done is skipped when it is run again.
+Options of fairseq-train for all models may follow after --; give such demos a folder of their own.
 
 example: python eval/demo.py --out runs/demo --seeds 1 2 3
+         python eval/demo.py --out runs/demo-bf16 -- --bf16-autocast
 """
 
 
@@ -32,8 +34,9 @@ def main() -> None:
     parser.add_argument(
         "--processes", type=int, default=max(3, os.cpu_count() or 1), help="models trained at a time (3, or cores)"
     )
+    parser.add_argument("options", nargs="*", metavar="-- OPTION", help="further options of fairseq-train")
     arguments = parser.parse_args()
-    Demo(arguments.out, arguments.seeds, arguments.updates, arguments.processes).run()
+    Demo(arguments.out, arguments.seeds, arguments.updates, arguments.processes, arguments.options).run()
 
 
 if __name__ == "__main__":

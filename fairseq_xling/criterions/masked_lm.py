@@ -44,7 +44,7 @@ class XlingMaskedLMCriterion(FairseqCriterion):
     def loss(self, model: nn.Module, sample: dict[str, Any]) -> Tensor:
         """Sum of the losses in nats: all that the device computes. Targets `IGNORED` count nothing."""
         scores = model(**sample["net_input"])
-        cross_entropy = _compiled() if getattr(self.task, "compiles", False) else cross_entropy_sum
+        cross_entropy = _for_gpu(scores.dtype) if getattr(self.task, "compiles", False) else cross_entropy_sum
         return cross_entropy(scores, sample["target"])
 
     def logged(self, loss: Tensor, sample: dict[str, Any]) -> tuple[Tensor, int, dict[str, Any]]:
@@ -79,8 +79,12 @@ class XlingMaskedLMCriterion(FairseqCriterion):
 
 
 @functools.cache
-def _compiled() -> Callable[[Tensor, Tensor], Tensor]:
-    """The loss in few passes over the scores; made when it is needed, as torch.compile takes seconds to import."""
+def _for_gpu(dtype: torch.dtype) -> Callable[[Tensor, Tensor], Tensor]:
+    """The loss in few passes over the scores; made when it is needed, as what compiles takes seconds to import."""
+    if dtype == torch.bfloat16:
+        from fairseq_xling.criterions import cross_entropy_kernel
+
+        return cross_entropy_kernel.cross_entropy_sum
     return torch.compile(plain_cross_entropy_sum)
 
 

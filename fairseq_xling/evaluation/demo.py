@@ -42,10 +42,13 @@ class Demo:
     updates : int
     processes : int
         Models trained at a time, one thread each.
+    options : sequence of str
+        More of fairseq-train, for all models.
     """
 
-    def __init__(self, out: Path, seeds: Sequence[int], updates: int, processes: int):
+    def __init__(self, out: Path, seeds: Sequence[int], updates: int, processes: int, options: Sequence[str] = ()):
         self.out, self.seeds, self.updates, self.processes = out.absolute(), list(seeds), updates, max(1, processes)
+        self.options = list(options)
         self.runs = [Run(experiment, PAIR, "lab", seed) for seed in self.seeds for experiment in EXPERIMENTS]
 
     def run(self) -> None:
@@ -71,6 +74,7 @@ class Demo:
         command += ["--seed", str(run.seed), "--stage", stage]
         if stage == "pretrain":
             command += ["--", "--max-update", str(self.updates), "--total-num-update", str(self.updates)]
+            command += self.options
         environment = {**os.environ, "RUNS": str(self.out), "OMP_NUM_THREADS": "1"}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=ROOT)
         if done.returncode:

@@ -7,9 +7,11 @@ import logging
 import shutil
 from typing import Any
 
+import torch
 from torch import nn
 
 from fairseq_xling.models.c_library import COMPILERS
+from fairseq_xling.models.encoder import XlingEncoder, input_layer
 from fairseq_xling.models.layers import TransformerLayer
 
 logger = logging.getLogger(__name__)
@@ -24,11 +26,13 @@ def can_compile() -> bool:
 
 
 def compile_layers(model: nn.Module, **options: Any) -> None:
-    """Compile every layer of a model; all layers of a kind share one compilation.
+    """Compile every layer of a model and what makes their input; all layers of a kind share one compilation.
 
     `options` are those of torch.compile.
     """
     for module in model.modules():
         if isinstance(module, TransformerLayer):
             module.compile(**options)
-            module.wants_bits = True
+        elif isinstance(module, XlingEncoder):
+            module.input_layer = torch.compile(input_layer, **options)
+            module.wants_seeds = True

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from fairseq_xling.formats.errors import InputError
-from fairseq_xling.models.dropout import Dropout
+from fairseq_xling.models.dropout import Dropout, random_seeds
 from fairseq_xling.models.language_modules import LanguageModules, start_equal
 from fairseq_xling.models.layers import LAYER_NORM_EPS, TransformerLayer, at_positions, scale_residual_outputs
+from fairseq_xling.models.linear import autocasts_to_bfloat16
 from fairseq_xling.sharing import Sharing
 
 
@@ -35,6 +36,8 @@ class Shape:
         Add a vector of the batch's language to every position (XLM's default; the paper is silent; off here).
     equal_start : bool
         Separate layers start with the same values in all languages.
+    bf16_residual : bool
+        Under autocast to bfloat16, what sublayers add to and pass on is in bfloat16 as well.
     """
 
     layers: int = 8
@@ -48,6 +51,7 @@ class Shape:
     init_std: float = 0.0
     language_embeddings: bool = False
     equal_start: bool = False
+    bf16_residual: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,27 @@ class Embeddings(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
+def input_layer(
+    tokens: Tensor,
+    rows: Tensor | None,
+    embeddings: Embeddings,
+    vector: Tensor | None,
+    norm: nn.LayerNorm,
+    dropout: Dropout,
+    seeds: Tensor | None,
+    dtype: torch.dtype | None,
+) -> Tensor:
+    """L0: the embeddings of the tokens, with a language's vector where there are such, after norm and dropout.
+
+    `rows` as in `Embeddings`, `seeds` as in `Dropout`; in another type than its own if `dtype` says so.
+    """
+    x = embeddings(tokens, rows)
+    if vector is not None:
+        x = x + vector
+    x = dropout(norm(x), seeds)
+    return x if dtype is None else x.to(dtype)
+
+
 class XlingEncoder(nn.Module):
     """Transformer encoder with language-specific and shared parts.
 
@@ -113,7 +138,16 @@ class XlingEncoder(nn.Module):
     sharing : Sharing
     vocabularies : mapping from language to VocabularyInfo
         The same object for all languages where the embeddings are shared.
+
+    Attributes
+    ----------
+    input_layer : function
+        `input_layer`, or what torch.compile has made of it.
+    wants_seeds : bool
+        Whether dropout is decided by seeds that are drawn beforehand: where layers are compiled.
     """
+
+    wants_seeds = False
 
     def __init__(self, shape: Shape, sharing: Sharing, vocabularies: Mapping[str, VocabularyInfo]):
         super().__init__()
@@ -137,6 +171,7 @@ class XlingEncoder(nn.Module):
         )
         self.final_norm = nn.LayerNorm(shape.dim, eps=LAYER_NORM_EPS) if shape.norm_before else None
         self.dropout = Dropout(shape.dropout)
+        self.input_layer = input_layer
         self._initialise()
 
     def _layer(self) -> TransformerLayer:
@@ -200,19 +235,29 @@ class XlingEncoder(nn.Module):
         if tokens.shape[1] > self.shape.max_positions:
             raise InputError(f"a block of {tokens.shape[1]} tokens; the model has {self.shape.max_positions} positions")
         last = self.shape.layers if up_to is None else up_to
-        x = self.embeddings(language)(tokens, rows)
-        if self.language_vectors is not None:
-            x = x + self.language_vectors(language).weight
-        x = self.dropout(self.embedding_norm(x))
+        seeds = self._seeds(tokens)
+        vector = None if self.language_vectors is None else self.language_vectors(language).weight
+        parts = self.embeddings(language), vector, self.embedding_norm, self.dropout
+        x = self.input_layer(tokens, rows, *parts, None if seeds is None else seeds[0, 0], self._stream_type(tokens))
         attend = None
         if padding_mask is not None:
             attend = ~padding_mask[:, None, None, :]
             x = x.masked_fill(padding_mask[..., None], 0)
         states = [x if last else at_positions(x, only)]
         for number, layer in enumerate(list(self.layers)[:last], start=1):
-            chosen, wanted = layer(language), only if number == last else None
-            x = chosen(x, attend, wanted, chosen.bits_for(x, wanted))
+            x = layer(language)(x, attend, only if number == last else None, None if seeds is None else seeds[number])
             states.append(x)
         if self.final_norm is not None and last == self.shape.layers:
             states[-1] = self.final_norm(states[-1])
         return states
+
+    def _seeds(self, tokens: Tensor) -> Tensor | None:
+        """(1 + layers, 2, 2) int32: two for the dropout of L0, and two for each sublayer's."""
+        if not (self.wants_seeds and self.training and self.shape.dropout):
+            return None
+        return random_seeds(tokens, 1 + self.shape.layers, 2, 2)
+
+    def _stream_type(self, tokens: Tensor) -> torch.dtype | None:
+        """What the residual stream is to be cast to."""
+        low = self.shape.bf16_residual and autocasts_to_bfloat16(tokens.device.type)
+        return torch.bfloat16 if low else None

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fairseq_xling.models import small_layer
-from fairseq_xling.models.dropout import Dropout, cheap_masks, dropout, random_bits
+from fairseq_xling.models.dropout import Dropout, cheap_masks, dropout
 from fairseq_xling.models.gelu import gelu
 from fairseq_xling.models.linear import Linear
 
@@ -98,14 +98,7 @@ class TransformerLayer(nn.Module):
     dropout, attention_dropout : float
     norm_before : bool
         Layer norm before each sublayer instead of after the residual sum (XLM: after).
-
-    Attributes
-    ----------
-    wants_bits : bool
-        Whether `forward` is to be given random bits for its dropout: where it is compiled.
     """
-
-    wants_bits = False
 
     def __init__(
         self, dim: int, heads: int, hidden: int, dropout: float, attention_dropout: float, norm_before: bool = False
@@ -119,27 +112,29 @@ class TransformerLayer(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(
-        self, x: Tensor, attend: Tensor | None = None, only: Tensor | None = None, bits: Tensor | None = None
+        self, x: Tensor, attend: Tensor | None = None, only: Tensor | None = None, seeds: Tensor | None = None
     ) -> Tensor:
-        """(batch, length, dim) to the same shape, or to (n, dim).
+        """(batch, length, dim) to the same shape, or to (n, dim); of the type of `x`.
 
-        `attend` and `only` as in `SelfAttention`, `bits` from `bits_for`.
+        `attend` and `only` as in `SelfAttention`; `seeds`, (2, 2) int32, are those of the sublayers' dropout.
         """
         weights = small_layer.parameters(self, PARTS, x, attend, only)
         if weights is not None:
             return small_layer.layer(x, attend, only, self.attention.heads, self.norm_before, weights)
-        first, second = (None, None) if bits is None else (bits[0], bits[1])
-        if self.norm_before:
-            x = at_positions(x, only) + self.dropout(self.attention(self.attention_norm(x), attend, only), first)
-            return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)), second)
-        x = self.attention_norm(at_positions(x, only) + self.dropout(self.attention(x, attend, only), first))
-        return self.feed_forward_norm(x + self.dropout(self.feed_forward(x), second))
+        first, second = (None, None) if seeds is None else (seeds[0], seeds[1])
+        return (self._norm_before if self.norm_before else self._norm_after)(x, attend, only, first, second)
 
-    def bits_for(self, x: Tensor, only: Tensor | None) -> Tensor | None:
-        """What decides on dropout in `forward` with the same arguments: two of the output's shape, or None."""
-        if not (self.wants_bits and self.training and self.dropout.probability):
-            return None
-        return random_bits(x, 2, *(x.shape if only is None else (len(only), x.shape[-1])))
+    def _norm_after(self, x: Tensor, attend: Tensor | None, only: Tensor | None, *seeds: Tensor | None) -> Tensor:
+        stream, own = x.dtype, self.attention_norm.weight.dtype
+        added = self.dropout(self.attention(x, attend, only), seeds[0])
+        x = self.attention_norm(at_positions(x, only).to(own) + added).to(stream)
+        return self.feed_forward_norm(x.to(own) + self.dropout(self.feed_forward(x), seeds[1])).to(stream)
+
+    def _norm_before(self, x: Tensor, attend: Tensor | None, only: Tensor | None, *seeds: Tensor | None) -> Tensor:
+        stream, own = x.dtype, self.attention_norm.weight.dtype
+        added = self.dropout(self.attention(self.attention_norm(x), attend, only), seeds[0])
+        x = (at_positions(x, only).to(own) + added).to(stream)
+        return (x.to(own) + self.dropout(self.feed_forward(self.feed_forward_norm(x)), seeds[1])).to(stream)
 
 
 PARTS = (SelfAttention, FeedForward, Dropout)

@@ -14,9 +14,11 @@ BLOCK = 64
 """Rows that are transposed at a time."""
 
 
-def autocasts_to_bfloat16() -> bool:
-    """Whether products on the CPU are to be computed in bfloat16."""
-    return torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+def autocasts_to_bfloat16(device: str = "cpu") -> bool:
+    """Whether products on a kind of device are to be computed in bfloat16."""
+    return torch.amp.is_autocast_available(device) and (
+        torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.bfloat16
+    )
 
 
 class _Product(torch.autograd.Function):

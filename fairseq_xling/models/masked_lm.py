@@ -12,16 +12,14 @@ from fairseq.models import BaseFairseqModel, register_model
 from torch import Tensor, nn
 
 from fairseq_xling.formats.errors import InputError
+from fairseq_xling.models import tied, tied_gpu
 from fairseq_xling.models.encoder import Shape, VocabularyInfo, XlingEncoder
 from fairseq_xling.models.language_modules import LanguageModules
-from fairseq_xling.models.tied import TiedTable
+from fairseq_xling.models.linear import autocasts_to_bfloat16
 from fairseq_xling.sharing import Sharing
 
 LARGE = 2**20
-"""Elements from which on a second dense gradient of the embeddings costs a CPU more than `TiedTable`."""
-
-ALIGNED = 8
-"""Products in 16 bits are several times slower on a GPU where rows of the result are no multiple of 16 bytes long."""
+"""Elements from which on a second dense gradient of the embeddings costs a CPU more than `tied.TiedTable`."""
 
 
 @dataclass
@@ -57,6 +55,13 @@ class XlingBaseConfig(FairseqDataclass):
     )
     equal_start: bool = field(
         default=False, metadata={"help": "layers named in --separate start with the same values in all languages"}
+    )
+    bf16_residual: bool = field(
+        default=False,
+        metadata={
+            "help": "with --bf16-autocast, the residual stream is in bfloat16 as well: faster on a GPU, and rounded "
+            "after each sublayer"
+        },
     )
 
 
@@ -120,6 +125,7 @@ def encoder_shape(cfg: XlingBaseConfig) -> Shape:
         init_std=cfg.init_std,
         language_embeddings=cfg.language_embeddings,
         equal_start=cfg.equal_start,
+        bf16_residual=cfg.bf16_residual,
     )
 
 
@@ -131,13 +137,22 @@ class OutputBias(nn.Module):
         self.bias = nn.Parameter(torch.zeros(size))
 
 
-def _aligned(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """The prediction layer, under autocast on a GPU with words added that have probability 0; see `ALIGNED`."""
-    missing = -len(bias) % ALIGNED
-    if not missing or not weight.is_cuda or not torch.is_autocast_enabled("cuda"):
+def _tied_table(table: nn.Embedding, tokens: Tensor, predicted: int) -> tied.TiedTable | tied_gpu.TiedTable | None:
+    """What makes one gradient of the embeddings' two uses, where it is faster than torch."""
+    if not torch.is_grad_enabled():
+        return None
+    if tokens.is_cuda and autocasts_to_bfloat16("cuda"):
+        return tied_gpu.TiedTable(table.weight, tokens, table.padding_idx)
+    if tokens.device.type == "cpu" and table.weight.numel() >= LARGE:
+        return tied.TiedTable(table.weight, tokens, table.padding_idx, predicted)
+    return None
+
+
+def _prediction_layer(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Its weights and bias, as a GPU wants them under autocast."""
+    if not weight.is_cuda or not torch.is_autocast_enabled("cuda"):
         return weight, bias
-    low = torch.get_autocast_dtype("cuda")
-    return F.pad(weight.to(low), (0, 0, 0, missing)), F.pad(bias.to(low), (0, missing), value=-torch.inf)
+    return tied_gpu.aligned(weight, bias, torch.get_autocast_dtype("cuda"))
 
 
 @register_model("xling_base", dataclass=XlingBaseConfig)
@@ -184,17 +199,15 @@ class XlingModel(BaseFairseqModel):
         Returns
         -------
         (n, vocabulary), or (batch, length, vocabulary)
-            In low precision on a GPU followed by -inf up to a multiple of `ALIGNED`.
+            In low precision on a GPU followed by -inf up to a multiple of `tied_gpu.ALIGNED`.
         """
         table, bias = self.encoder.embeddings(lang).tokens, self.head(lang).bias
-        fast = src_tokens.device.type == "cpu" and table.weight.numel() >= LARGE and torch.is_grad_enabled()
-        predicted = src_tokens.numel() if masked is None else len(masked)
-        tied = TiedTable(table.weight, src_tokens, table.padding_idx, predicted) if fast else None
-        if tied is None:
+        shared = _tied_table(table, src_tokens, src_tokens.numel() if masked is None else len(masked))
+        if shared is None:
             hidden = self.encoder(src_tokens, lang, padding_mask, only=masked)[-1]
-            return F.linear(hidden, *_aligned(table.weight, bias))
-        only = None if masked is None else tied.filled(masked)
-        return tied.scores(self.encoder(src_tokens, lang, padding_mask, rows=tied.rows, only=only)[-1], bias)
+            return F.linear(hidden, *_prediction_layer(table.weight, bias))
+        only = None if masked is None else shared.filled(masked)
+        return shared.scores(self.encoder(src_tokens, lang, padding_mask, rows=shared.rows, only=only)[-1], bias)
 
     def train(self, mode: bool = True) -> "XlingModel":
         """As ever, but without a walk through all modules where nothing changes: fairseq asks for it every update."""

@@ -48,7 +48,7 @@ class TiedTable:
         self._factor = weight.detach().to(torch.bfloat16) if low else weight.detach()
         self._predicted = predicted
         self._block = self._factor.new_empty(-(-predicted // STEP) * STEP if low else predicted, len(weight))
-        self.rows, self._weight = _Lookup.apply(weight, tokens, padding)
+        self.rows, self._weight = Lookup.apply(weight, tokens, padding)
 
     def filled(self, positions: Tensor) -> Tensor:
         """The positions of the predicted tokens, filled up with position 0 to the number that is computed."""
@@ -72,7 +72,7 @@ class TiedTable:
         return scores if hidden.dim() == 2 else scores.view(*hidden.shape[:-1], -1)
 
 
-class _Lookup(torch.autograd.Function):
+class Lookup(torch.autograd.Function):
     """Rows of a matrix, and the matrix for its second use, whose gradient takes up that of the rows."""
 
     @staticmethod
@@ -85,9 +85,10 @@ class _Lookup(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, rows: Tensor, whole: Tensor) -> tuple[Tensor, None, None]:
         (tokens,) = ctx.saved_tensors
-        flat = tokens.reshape(-1)
-        rows = rows.reshape(len(flat), -1).to(whole.dtype).masked_fill(flat.eq(ctx.padding)[:, None], 0)
-        return whole.index_add_(0, flat, rows), None, None  # in place: nobody else has this gradient
+        of_padding = whole[ctx.padding].clone()
+        whole.index_add_(0, tokens.reshape(-1), rows.reshape(-1, rows.shape[-1]).to(whole.dtype))  # nobody else has it
+        whole[ctx.padding] = of_padding
+        return whole, None, None
 
 
 class _Scores(torch.autograd.Function):

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch._dynamo.testing import CompileCounterWithBackend
 
-from fairseq_xling.models import compilation, layers
+from fairseq_xling.models import compilation, encoder
 from fairseq_xling.models.compilation import can_compile, compile_layers
-from fairseq_xling.models.dropout import random_bits
+from fairseq_xling.models.dropout import random_seeds
 from fairseq_xling.models.encoder import Shape, VocabularyInfo, XlingEncoder
 from fairseq_xling.models.layers import TransformerLayer
 from fairseq_xling.sharing import Sharing
@@ -46,33 +46,59 @@ def test_dropout_is_torchs_own_where_it_is_compiled():
 
 
 @pytest.mark.parametrize("norm_before", [False, True])
-def test_a_compiled_layer_takes_the_bits_of_its_dropout(norm_before):
+def test_a_compiled_layer_takes_the_seeds_of_its_dropout(norm_before):
     torch._dynamo.reset()
     layer = TransformerLayer(16, 2, 32, 0.5, 0.0, norm_before)
-    x = torch.randn(2, 3, 16)
-    assert layer.bits_for(x, None) is None  # not compiled
     compile_layers(layer, backend="aot_eager", fullgraph=True)
-    for only, shape in ((None, (2, 2, 3, 16)), (torch.tensor([0, 4]), (2, 2, 16))):
-        bits = layer.bits_for(x, only)
-        assert bits.shape == shape
-        first, again = (layer(x, None, only, bits) for _ in range(2))
+    x, seeds = torch.randn(2, 3, 16), random_seeds(torch.ones(()), 3, 2, 2)
+    for only in (None, torch.tensor([0, 4])):
+        first, again = (layer(x, None, only, seeds[0]) for _ in range(2))
         assert torch.equal(first, again)  # nothing else is random
-        assert not torch.equal(layer(x, None, only, layer.bits_for(x, only)), first)
-        all_kept = torch.full_like(bits, 2**15 - 1)  # and scaled, which a layer norm after the sum notices as well
-        assert torch.allclose(layer(x, None, only, all_kept), layer.forward(x, None, only, all_kept), atol=1e-5)
-    assert layer.eval().bits_for(x, None) is None
+        assert torch.allclose(first, layer.forward(x, None, only, seeds[0]), atol=1e-5)
+        for other in (seeds[1], torch.stack([seeds[0, 0], seeds[1, 1]]), torch.stack([seeds[1, 0], seeds[0, 1]])):
+            assert not torch.equal(layer(x, None, only, other), first)  # both sublayers' count
     torch._dynamo.reset()
 
 
-def test_a_compiled_encoder_draws_anew_in_every_layer(monkeypatch):
+def test_a_compiled_encoder_draws_seeds_for_every_dropout_anew(monkeypatch):
     torch._dynamo.reset()
     drawn = []
-    monkeypatch.setattr(layers, "random_bits", lambda *args: drawn.append(random_bits(*args)) or drawn[-1])
-    encoder = XlingEncoder(Shape(3, 16, 2, 32, 8), Sharing(3), {"en": VocabularyInfo(20)})
-    compile_layers(encoder, backend="aot_eager")
-    encoder(torch.arange(2, 10).view(2, 4), "en", only=torch.tensor([1, 2, 5]))
-    assert [tuple(bits.shape) for bits in drawn] == [(2, 2, 4, 16), (2, 2, 4, 16), (2, 3, 16)]
-    assert not torch.equal(drawn[0], drawn[1])
+    monkeypatch.setattr(encoder, "random_seeds", lambda *args: drawn.append(random_seeds(*args)) or drawn[-1])
+    model = XlingEncoder(Shape(3, 16, 2, 32, 8), Sharing(3), {"en": VocabularyInfo(20)})
+    tokens = torch.arange(2, 10).view(2, 4)
+    model(tokens, "en")
+    assert not drawn  # not compiled
+    compile_layers(model, backend="aot_eager")
+    for _ in range(2):
+        model(tokens, "en", only=torch.tensor([1, 2, 5]))
+    assert [tuple(seeds.shape) for seeds in drawn] == [(4, 2, 2)] * 2
+    assert not torch.equal(*drawn)
+    model.eval()(tokens, "en")
+    assert len(drawn) == 2
+    torch._dynamo.reset()
+
+
+@pytest.mark.parametrize("options", [{}, {"language_embeddings": True, "norm_before": True}])
+@pytest.mark.parametrize("separate", ["", "emb,1-2"])
+def test_a_compiled_encoder_computes_the_same(options, separate):
+    torch.manual_seed(0)
+    torch._dynamo.reset()
+    vocabularies = {"en": VocabularyInfo(20), "fr": VocabularyInfo(20)}
+    sharing = Sharing.parse(separate, 3)
+    plain = XlingEncoder(Shape(3, 16, 2, 32, 8, dropout=0.0, attention_dropout=0.0, **options), sharing, vocabularies)
+    tokens, mask = torch.arange(2, 10).view(2, 4), torch.tensor([[False] * 4, [False, False, True, True]])
+
+    def run(language, padding):
+        plain.zero_grad()
+        states = plain(tokens, language, mask if padding else None)
+        (states[-1] * torch.arange(16)).sum().backward()
+        return [*states, *(p.grad for p in plain.parameters() if p.grad is not None)]
+
+    expected = {(lang, padding): run(lang, padding) for lang in vocabularies for padding in (False, True)}
+    compile_layers(plain, backend="aot_eager")
+    for case, values in expected.items():
+        for one, other in zip(run(*case), values, strict=True):
+            assert torch.allclose(one, other, atol=1e-4, rtol=1e-4)
     torch._dynamo.reset()
 
 

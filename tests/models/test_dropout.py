@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from fairseq_xling.models.dropout import Dropout, dropout, dropout_by, random_bits
+from fairseq_xling.models.dropout import Dropout, dropout, dropout_by, random_seeds
 from fairseq_xling.models.layers import _attention
 
 
@@ -27,27 +27,64 @@ def test_probability_and_scale(probability, dtype):
         assert float(both) == pytest.approx(probability**2, abs=0.002)
 
 
+def hashed(seeds, probability=0.5, shape=(1_009, 991)):
+    """Where dropout by a hash drops, as float64."""
+    return (dropout_by(torch.ones(shape), probability, torch.tensor(seeds, dtype=torch.int32)) == 0).double()
+
+
 @pytest.mark.parametrize("probability", [0.1, 0.33, 0.5])
-def test_bits_made_beforehand_decide(probability):
+def test_a_hash_decides(probability):
     torch.manual_seed(0)
-    shape = (101, 9_901)  # no multiple of four
-    bits = random_bits(torch.ones(()), *shape)
-    out = dropout_by(torch.ones(shape), probability, bits).flatten()
-    assert float((out == 0).double().mean()) == pytest.approx(probability, abs=0.0025)
-    assert out.unique().tolist() == [0.0, pytest.approx(1 / (1 - probability), rel=5e-5)]
-    for offset in range(4):  # all four parts of a random number
-        assert float((out[offset::4] == 0).double().mean()) == pytest.approx(probability, abs=0.006)
-    assert float(((out[:-1] == 0) & (out[1:] == 0)).double().mean()) == pytest.approx(probability**2, abs=0.002)
+    for _ in range(4):
+        seeds = random_seeds(torch.ones(()), 2)
+        out = dropout_by(torch.ones(1_009, 991), probability, seeds)
+        assert out.unique().tolist() == [0.0, pytest.approx(1 / (1 - probability), rel=5e-5)]
+        dropped = (out == 0).double()
+        error = 5 * (probability * (1 - probability)) ** 0.5
+        assert float(dropped.mean()) == pytest.approx(probability, abs=error / 1_000)
+        assert float((dropped.mean(0) - probability).abs().max()) < error / 1_009**0.5
+        assert float((dropped.mean(1) - probability).abs().max()) < error / 991**0.5
 
 
-def test_extreme_bits_and_probabilities():
-    bits = torch.tensor([-(2**15), -1, 0, 2**15 - 1], dtype=torch.int16)
-    assert dropout_by(torch.ones(4), 2**-16, bits).tolist() == [0.0, *[pytest.approx(1.0, abs=2e-5)] * 3]
-    assert dropout_by(torch.ones(4), 0.5, bits).tolist() == [0.0, 0.0, 2.0, 2.0]
-    assert dropout_by(torch.ones(4), 1.0, bits).tolist() == [0.0] * 4
-    module = Dropout(0.5)
-    assert module(torch.ones(4), bits).tolist() == [0.0, 0.0, 2.0, 2.0]
-    assert module.eval()(torch.ones(4), bits).tolist() == [1.0] * 4
+def test_no_element_knows_of_another():
+    """The largest of 20 million correlations, of elements of one mask at any distance, and of two masks."""
+    generator = torch.Generator().manual_seed(1)
+    masks = []
+    for _ in range(40):
+        seeds = torch.randint(-(2**31), 2**31, (2,), generator=generator).int()
+        mask = (dropout_by(torch.ones(2**20), 0.1, seeds) == 0).float()
+        masks.append((mask - mask.mean()) / (mask - mask.mean()).norm())
+        spectrum = torch.fft.rfft(masks[-1], n=2**21).abs().square()
+        at_distance = torch.fft.irfft(spectrum)[1 : 2**19]
+        assert at_distance.abs().max() < 6 / 2**10  # standard deviations
+    between = torch.corrcoef(torch.stack(masks)).fill_diagonal_(0)
+    assert between.abs().max() < 5 / 2**10
+
+
+def test_the_hash_is_lowbias32_with_a_second_seed():
+    def expected(number, first, second):
+        x = (number * 0x9E3779B1 + first) % 2**32
+        x = (x ^ x >> 16) * 0x7FEB352D % 2**32 ^ second % 2**32
+        x = (x ^ x >> 15) * 0x846CA68B % 2**32
+        return (x ^ x >> 16) % 2**16
+
+    seeds = [2**31 - 3, -(2**31) + 9]  # the number overflows
+    dropped = [expected(number, *seeds) < 2**15 for number in range(1000)]
+    assert hashed(seeds, 0.5, (10, 100)).flatten().bool().tolist() == dropped
+
+
+def test_seeds_extreme_probabilities_and_evaluation():
+    seeds = random_seeds(torch.ones(()), 2)
+    assert dropout_by(torch.ones(4), 1.0, seeds).tolist() == [0.0] * 4
+    assert dropout_by(torch.ones(4), 0.0, seeds).tolist() == [1.0] * 4
+    module, x = Dropout(0.5), torch.ones(100)
+    assert torch.equal(module(x, seeds), dropout_by(x, 0.5, seeds))
+    assert torch.equal(module.eval()(x, seeds), x)
+    assert random_seeds(x, 3, 2, 2).shape == (3, 2, 2)
+    many = random_seeds(x, 1000)
+    assert len(many.unique()) == 1000
+    assert many.min() < -(2**30)
+    assert many.max() > 2**30
 
 
 def test_the_seed_decides_and_evaluation_drops_nothing():

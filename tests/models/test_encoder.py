@@ -198,3 +198,27 @@ def test_vocabulary_hash_travels_and_a_mismatch_is_named():
     other = make("", {"en": VocabularyInfo(24, digest="cd" * 32)})
     with pytest.raises(InputError, match=r"another vocabulary .*20 symbols.*abababab.*24 symbols.*cdcdcdcd"):
         other.load_state_dict(ours.state_dict())
+
+
+@pytest.mark.parametrize("norm_before", [False, True])
+@pytest.mark.parametrize("dim", [16, 768])  # the wider one has products of its own for training
+def test_the_residual_stream_in_bfloat16(norm_before, dim):
+    plain, low = (make(dim=dim, norm_before=norm_before, bf16_residual=wanted) for wanted in (False, True))
+    tokens, padding = batch(40)
+
+    def states(model, bf16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            return model.encoder(tokens, "en", padding)
+
+    exact, mixed, rounded = states(plain, False), states(plain, True), states(low, True)
+    assert all(torch.equal(one, other) for one, other in zip(states(low, False), exact, strict=True))  # no autocast
+    assert all(state.dtype == torch.bfloat16 for state in rounded[:3])  # the last one may be that of a norm
+    assert all(state.dtype == torch.float32 for state in mixed[:3])
+    for one, other, reference in zip(rounded, mixed, exact, strict=True):
+        distances = [
+            (state.float() - reference)[~padding].norm() / reference[~padding].norm() for state in (one, other)
+        ]
+        assert 0.001 < distances[0] < 0.02
+        assert distances[0] < 4 * distances[1] or distances[1] == 0
+    rounded[-1].float()[~padding].square().sum().backward()
+    assert all(p.grad.dtype == torch.float32 and p.grad.isfinite().all() for p in low.encoder.layers.parameters())
