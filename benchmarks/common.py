@@ -87,7 +87,7 @@ SHAPES = {
     "paper": Shape(8, 768, 12, 3072, 79_000, block=256, batch=8, updates=8),
     # as the recipe of the scale: an update every 25 is logged, one core, sentences, no dropout, layer norm before
     "lab": Shape(8, 64, 2, 128, 1_600, 64, 16, 600, 25, 1, True, 0.0, True),
-    "gpu": Shape(8, 768, 12, 3072, 79_000, block=256, batch=96, updates=60, interval=10),
+    "gpu": Shape(8, 768, 12, 3072, 79_000, block=256, batch=96, updates=120, interval=10),
     "tiny": Shape(4, 32, 2, 64, 300, block=32, batch=4, updates=6),
 }
 

@@ -30,9 +30,20 @@ def compile_layers(model: nn.Module, **options: Any) -> None:
 
     `options` are those of torch.compile.
     """
+    fused = _has_fused_attention()
     for module in model.modules():
         if isinstance(module, TransformerLayer):
+            module.attention.fused = fused
             module.compile(**options)
         elif isinstance(module, XlingEncoder):
             module.input_layer = torch.compile(input_layer, **options)
             module.wants_seeds = True
+
+
+def _has_fused_attention() -> bool:
+    """Define ``torch.ops.fairseq_xling.attention`` if Triton and the GPU are there for it."""
+    if not torch.cuda.is_available() or importlib.util.find_spec("triton") is None:
+        return False
+    from fairseq_xling.models import attention_kernel
+
+    return attention_kernel.available()

@@ -9,6 +9,13 @@ STEPS = 2**15
 """A probability is rounded to a multiple of one part in so many; what stays is scaled by the rounded one."""
 
 
+HASH_FACTORS = 0x9E3779B1, 0x7FEB352D, 0x846CA68B
+"""Knuth's, by the golden ratio, then those of C. Wellons' lowbias32 (github.com/skeeto/hash-prospector).
+
+Without the first one, elements some powers of two apart are correlated by 2 %.
+"""
+
+
 def dropout(x: Tensor, probability: float) -> Tensor:
     """Elements are zero with `probability`, independently; the others are scaled so that the mean stays.
 
@@ -79,14 +86,11 @@ def dropout_by(x: Tensor, probability: float, seeds: Tensor) -> Tensor:
 
 
 def _hash(number: Tensor, seeds: Tensor) -> Tensor:
-    """Of 32 bits, modulo 2^32: C. Wellons' lowbias32 (github.com/skeeto/hash-prospector) of spread numbers.
-
-    Without the first product (Knuth's, by the golden ratio), elements some powers of two apart are correlated by 2 %.
-    The second seed comes in the middle: of two masks none is the other one in another order.
-    """
-    x = number * (0x9E3779B1 - 2**32) + seeds[0]
-    x = (x ^ _shifted(x, 16)) * 0x7FEB352D ^ seeds[1]
-    x = (x ^ _shifted(x, 15)) * (0x846CA68B - 2**32)
+    """Of 32 bits, modulo 2^32; the second seed comes in the middle: of two masks none is a part of the other one."""
+    spread, first, second = (factor - 2**32 if factor >= 2**31 else factor for factor in HASH_FACTORS)
+    x = (number + seeds[0]) * spread  # in this order: torch.compile would multiply by the factor beyond 32 bits
+    x = (x ^ _shifted(x, 16)) * first ^ seeds[1]
+    x = (x ^ _shifted(x, 15)) * second
     return x ^ _shifted(x, 16)
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.models.dropout import Dropout, random_seeds
 from fairseq_xling.models.language_modules import LanguageModules, start_equal
-from fairseq_xling.models.layers import LAYER_NORM_EPS, TransformerLayer, at_positions, scale_residual_outputs
+from fairseq_xling.models.layers import LAYER_NORM_EPS, SEEDS, TransformerLayer, at_positions, scale_residual_outputs
 from fairseq_xling.models.linear import autocasts_to_bfloat16
 from fairseq_xling.sharing import Sharing
 
@@ -252,10 +252,10 @@ class XlingEncoder(nn.Module):
         return states
 
     def _seeds(self, tokens: Tensor) -> Tensor | None:
-        """(1 + layers, 2, 2) int32: two for the dropout of L0, and two for each sublayer's."""
-        if not (self.wants_seeds and self.training and self.shape.dropout):
+        """(1 + layers, `SEEDS`, 2) int32: for the dropout of L0, in the first pair, and of each layer."""
+        if not (self.wants_seeds and self.training):
             return None
-        return random_seeds(tokens, 1 + self.shape.layers, 2, 2)
+        return random_seeds(tokens, 1 + self.shape.layers, SEEDS, 2)
 
     def _stream_type(self, tokens: Tensor) -> torch.dtype | None:
         """What the residual stream is to be cast to."""

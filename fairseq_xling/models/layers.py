@@ -14,6 +14,12 @@ from fairseq_xling.models.linear import Linear
 LAYER_NORM_EPS = 1e-12
 """XLM's value."""
 
+FUSED_WIDTH, FUSED_LENGTHS = 64, (64, 128, 192, 256)
+"""Width of a head, and tokens of a row, that `attention_kernel` is made for."""
+
+SEEDS = 4
+"""Pairs of seeds for a layer's dropout: of attention, of each sublayer, and one that fills up 16 bytes twice."""
+
 
 class SelfAttention(nn.Module):
     """Multi-head self-attention with one product for queries, keys and values.
@@ -23,7 +29,14 @@ class SelfAttention(nn.Module):
     dim, heads : int
     dropout : float
         Probability of dropping an attention weight.
+
+    Attributes
+    ----------
+    fused : bool
+        Whether ``torch.ops.fairseq_xling.attention`` (`models/attention_kernel.py`) may be used in training.
     """
+
+    fused = False
 
     def __init__(self, dim: int, heads: int, dropout: float):
         super().__init__()
@@ -31,7 +44,9 @@ class SelfAttention(nn.Module):
         self.qkv = Linear(dim, 3 * dim)
         self.out = Linear(dim, dim)
 
-    def forward(self, x: Tensor, attend: Tensor | None, only: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, attend: Tensor | None, only: Tensor | None = None, seeds: Tensor | None = None
+    ) -> Tensor:
         """Attend within each row.
 
         Parameters
@@ -41,19 +56,36 @@ class SelfAttention(nn.Module):
             Positions that may be attended to; ``None`` allows all and permits flash attention.
         only : (n,) int64, optional
             Flat positions whose results are wanted.
+        seeds : (2,) int32, optional
+            Decide on dropout where one kernel does all.
 
         Returns
         -------
         (batch, length, dim), or (n, dim) with `only`
         """
-        batch, length, dim = x.shape
-        queries, keys, values = self.qkv(x).view(batch, length, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)
+        qkv = self.qkv(x)
+        if seeds is not None and attend is None and self._fits(qkv):
+            mixed = torch.ops.fairseq_xling.attention(qkv, seeds, self.heads, round(self.dropout * 2**16))[0]
+        else:
+            mixed = self._mix(qkv, attend)
+        return self.out(at_positions(mixed, only))
+
+    def _fits(self, qkv: Tensor) -> bool:
+        """Whether the kernel is made for these."""
+        shape = qkv.shape[1] in FUSED_LENGTHS and qkv.shape[2] == 3 * self.heads * FUSED_WIDTH
+        return self.fused and self.training and shape and qkv.dtype == torch.bfloat16 and self.dropout < 0.99
+
+    def _mix(self, qkv: Tensor, attend: Tensor | None) -> Tensor:
+        """Attention by torch's operations: (batch, length, 3 dim) to (batch, length, dim)."""
+        batch, length, width = qkv.shape
+        dim = width // 3
+        queries, keys, values = qkv.view(batch, length, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)
         probability = self.dropout if self.training else 0.0
-        if probability and cheap_masks(x):  # no fast kernel there drops weights
+        if probability and cheap_masks(qkv):  # no fast kernel there drops weights
             mixed = _attention(queries, keys, values, attend, probability)
         else:
             mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=attend, dropout_p=probability)
-        return self.out(at_positions(mixed.transpose(1, 2).reshape(batch, length, dim), only))
+        return mixed.transpose(1, 2).reshape(batch, length, dim)
 
 
 def at_positions(x: Tensor, only: Tensor | None) -> Tensor:
@@ -116,25 +148,25 @@ class TransformerLayer(nn.Module):
     ) -> Tensor:
         """(batch, length, dim) to the same shape, or to (n, dim); of the type of `x`.
 
-        `attend` and `only` as in `SelfAttention`; `seeds`, (2, 2) int32, are those of the sublayers' dropout.
+        `attend` and `only` as in `SelfAttention`; `seeds`, (`SEEDS`, 2) int32, decide on dropout.
         """
         weights = small_layer.parameters(self, PARTS, x, attend, only)
         if weights is not None:
             return small_layer.layer(x, attend, only, self.attention.heads, self.norm_before, weights)
-        first, second = (None, None) if seeds is None else (seeds[0], seeds[1])
-        return (self._norm_before if self.norm_before else self._norm_after)(x, attend, only, first, second)
+        pairs = (None, None, None) if seeds is None else (seeds[0], seeds[1], seeds[2])
+        return (self._norm_before if self.norm_before else self._norm_after)(x, attend, only, *pairs)
 
     def _norm_after(self, x: Tensor, attend: Tensor | None, only: Tensor | None, *seeds: Tensor | None) -> Tensor:
         stream, own = x.dtype, self.attention_norm.weight.dtype
-        added = self.dropout(self.attention(x, attend, only), seeds[0])
+        added = self.dropout(self.attention(x, attend, only, seeds[0]), seeds[1])
         x = self.attention_norm(at_positions(x, only).to(own) + added).to(stream)
-        return self.feed_forward_norm(x.to(own) + self.dropout(self.feed_forward(x), seeds[1])).to(stream)
+        return self.feed_forward_norm(x.to(own) + self.dropout(self.feed_forward(x), seeds[2])).to(stream)
 
     def _norm_before(self, x: Tensor, attend: Tensor | None, only: Tensor | None, *seeds: Tensor | None) -> Tensor:
         stream, own = x.dtype, self.attention_norm.weight.dtype
-        added = self.dropout(self.attention(self.attention_norm(x), attend, only), seeds[0])
+        added = self.dropout(self.attention(self.attention_norm(x), attend, only, seeds[0]), seeds[1])
         x = (at_positions(x, only).to(own) + added).to(stream)
-        return (x.to(own) + self.dropout(self.feed_forward(self.feed_forward_norm(x)), seeds[1])).to(stream)
+        return (x.to(own) + self.dropout(self.feed_forward(self.feed_forward_norm(x)), seeds[2])).to(stream)
 
 
 PARTS = (SelfAttention, FeedForward, Dropout)

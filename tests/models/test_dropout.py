@@ -63,7 +63,7 @@ def test_no_element_knows_of_another():
 
 def test_the_hash_is_lowbias32_with_a_second_seed():
     def expected(number, first, second):
-        x = (number * 0x9E3779B1 + first) % 2**32
+        x = (number + first) * 0x9E3779B1 % 2**32
         x = (x ^ x >> 16) * 0x7FEB352D % 2**32 ^ second % 2**32
         x = (x ^ x >> 15) * 0x846CA68B % 2**32
         return (x ^ x >> 16) % 2**16
