@@ -82,9 +82,9 @@ class XlingMaskedLMCriterion(FairseqCriterion):
 def _for_gpu(dtype: torch.dtype) -> Callable[[Tensor, Tensor], Tensor]:
     """The loss in few passes over the scores; made when it is needed, as what compiles takes seconds to import."""
     if dtype == torch.bfloat16:
-        from fairseq_xling.criterions import cross_entropy_kernel
+        from fairseq_xling.kernels import cross_entropy
 
-        return cross_entropy_kernel.cross_entropy_sum
+        return cross_entropy.cross_entropy_sum
     return torch.compile(plain_cross_entropy_sum)
 
 

@@ -44,6 +44,6 @@ def _has_fused_attention() -> bool:
     """Define ``torch.ops.fairseq_xling.attention`` if Triton and the GPU are there for it."""
     if not torch.cuda.is_available() or importlib.util.find_spec("triton") is None:
         return False
-    from fairseq_xling.models import attention_kernel
+    from fairseq_xling.kernels import attention
 
-    return attention_kernel.available()
+    return attention.available()

@@ -15,7 +15,7 @@ LAYER_NORM_EPS = 1e-12
 """XLM's value."""
 
 FUSED_WIDTH, FUSED_LENGTHS = 64, (64, 128, 192, 256)
-"""Width of a head, and tokens of a row, that `attention_kernel` is made for."""
+"""Width of a head, and tokens of a row, that `kernels.attention` is made for."""
 
 SEEDS = 4
 """Pairs of seeds for a layer's dropout: of attention, of each sublayer, and one that fills up 16 bytes twice."""
@@ -33,7 +33,7 @@ class SelfAttention(nn.Module):
     Attributes
     ----------
     fused : bool
-        Whether ``torch.ops.fairseq_xling.attention`` (`models/attention_kernel.py`) may be used in training.
+        Whether ``torch.ops.fairseq_xling.attention`` (`kernels/attention.py`) may be used in training.
     """
 
     fused = False

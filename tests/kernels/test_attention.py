@@ -16,9 +16,9 @@ if not torch.cuda.is_available() and not interpreted:
     pytest.skip("needs a GPU, or TRITON_INTERPRET=1", allow_module_level=True)
 pytest.importorskip("triton", reason="needs Triton")
 
-from fairseq_xling.models import attention_kernel, layers  # noqa: E402
-from fairseq_xling.models.attention_kernel import attention  # noqa: E402
-from fairseq_xling.models.layers import SelfAttention  # noqa: E402
+from fairseq_xling.kernels import attention as attention_kernel  # noqa: E402
+from fairseq_xling.kernels.attention import attention  # noqa: E402
+from fairseq_xling.models.layers import FUSED_LENGTHS, SelfAttention  # noqa: E402
 
 if not interpreted and not attention_kernel.available():
     pytest.skip("needs a GPU from the H100 on", allow_module_level=True)
@@ -81,7 +81,7 @@ def distance(found, exact):
     return float((found.double().cpu() - exact).norm() / exact.norm())
 
 
-@pytest.mark.parametrize("length", layers.FUSED_LENGTHS)
+@pytest.mark.parametrize("length", FUSED_LENGTHS)
 @pytest.mark.parametrize(("heads", "dropped"), [(2, DROPPED), (3, 0)])
 def test_as_torch(length, heads, dropped):
     torch.manual_seed(length)

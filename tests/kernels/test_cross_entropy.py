@@ -16,8 +16,8 @@ if not torch.cuda.is_available() and not interpreted:
     pytest.skip("needs a GPU, or TRITON_INTERPRET=1", allow_module_level=True)
 pytest.importorskip("triton", reason="needs Triton")
 
-from fairseq_xling.criterions import cross_entropy_kernel  # noqa: E402
-from fairseq_xling.criterions.cross_entropy_kernel import cross_entropy_sum  # noqa: E402
+from fairseq_xling.kernels import cross_entropy  # noqa: E402
+from fairseq_xling.kernels.cross_entropy import cross_entropy_sum  # noqa: E402
 
 DEVICE = "cpu" if interpreted else "cuda"
 
@@ -32,8 +32,8 @@ def scores_and_targets(count, words, added=0):
 @pytest.mark.parametrize(("words", "block"), [(30, 64), (128, 64), (131, 64), (300, 16_384)])
 @pytest.mark.parametrize("factor", [1.0, 3.0])
 def test_as_torch(count, words, block, factor, monkeypatch):
-    monkeypatch.setattr(cross_entropy_kernel, "BLOCK", block)
-    monkeypatch.setattr(cross_entropy_kernel, "WARPS", 4)
+    monkeypatch.setattr(cross_entropy, "BLOCK", block)
+    monkeypatch.setattr(cross_entropy, "WARPS", 4)
     scores, target = scores_and_targets(count, words, 5)
     target[2:4] = IGNORED
     exact = scores.double().requires_grad_()

@@ -1,0 +1,1 @@
+"""Triton kernels for a GPU. Only what has made sure that Triton is there imports them."""
