@@ -17,7 +17,7 @@ import triton.language as tl
 from torch import Tensor
 
 from fairseq_xling.models.dropout import HASH_FACTORS
-from fairseq_xling.models.layers import FUSED_WIDTH as WIDTH
+from fairseq_xling.models.fused_layers import HEAD as WIDTH
 
 BLOCK = 64
 """Queries (forward), or keys, of a step."""
@@ -46,7 +46,7 @@ def attention(qkv: Tensor, seeds: Tensor, heads: int, dropped: int) -> tuple[Ten
     Parameters
     ----------
     qkv : (batch, length, 3 heads 64) bfloat16
-        Queries, keys and values of each token, one after the other; contiguous. `length` as in `layers.FUSED_LENGTHS`.
+        Queries, keys and values of each token, one after the other; contiguous. `length` as in `fused_layers.LENGTHS`.
     seeds : (2,) int32
         Decide on what is dropped; see `dropout.dropout_by`. One hash decides on two keys.
     heads : int

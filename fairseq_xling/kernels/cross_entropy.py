@@ -66,20 +66,23 @@ def _rows(scores, target, losses, stride, words, ignored, WRITE: tl.constexpr, B
     sums = tl.zeros([BLOCK], tl.float32)
     for start in range(0, words, BLOCK):
         x = tl.load(scores + start + columns, start + columns < words, LEAST, eviction_policy="evict_last")
-        x = x.to(tl.float32) * LOG2_E
+        x = x.to(tl.float32)
         above = tl.maximum(most, tl.max(x, 0))
-        sums = sums * tl.exp2(most - above) + tl.exp2(x - above)
+        sums = sums * tl.exp2((most - above) * LOG2_E) + tl.exp2(x * LOG2_E - above * LOG2_E)
         most = above
-    total = most + tl.log2(tl.sum(sums, 0))
+    total = most * LOG2_E + tl.log2(tl.sum(sums, 0))
     of_wanted = tl.load(scores + wanted, counts, 0.0).to(tl.float32)
     tl.store(losses + row, tl.where(counts, total / LOG2_E - of_wanted, 0.0))
     if WRITE:
+        total = tl.where(counts, total, float("inf"))  # then all gradients are 0
         tl.debug_barrier()  # the wanted score is read before it is written over
         for start in range(0, words, BLOCK):
             inside = start + columns < words
             x = tl.load(scores + start + columns, inside, LEAST, eviction_policy="evict_first")
-            gradient = tl.exp2(x.to(tl.float32) * LOG2_E - total) - tl.where(start + columns == wanted, 1.0, 0.0)
-            tl.store(scores + start + columns, tl.where(counts, gradient, 0.0).to(tl.bfloat16), inside)
+            tl.store(scores + start + columns, tl.exp2(x.to(tl.float32) * LOG2_E - total).to(tl.bfloat16), inside)
+        tl.debug_barrier()
+        gradient = tl.exp2(of_wanted * LOG2_E - total) - 1.0
+        tl.store(scores + wanted, gradient.to(tl.bfloat16), counts)
 
 
 @triton.jit

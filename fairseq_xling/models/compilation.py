@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from fairseq_xling.models.c_library import COMPILERS
-from fairseq_xling.models.encoder import XlingEncoder, input_layer
-from fairseq_xling.models.layers import TransformerLayer
+from fairseq_xling.models.encoder import XlingEncoder
+from fairseq_xling.models.fused_layers import FusedLayers
+from fairseq_xling.models.layers import TransformerLayer, input_layer
 
 logger = logging.getLogger(__name__)
 
@@ -30,20 +31,19 @@ def compile_layers(model: nn.Module, **options: Any) -> None:
 
     `options` are those of torch.compile.
     """
-    fused = _has_fused_attention()
+    fused = FusedLayers(**options) if _has_kernels() else None
     for module in model.modules():
         if isinstance(module, TransformerLayer):
-            module.attention.fused = fused
             module.compile(**options)
         elif isinstance(module, XlingEncoder):
             module.input_layer = torch.compile(input_layer, **options)
-            module.wants_seeds = True
+            module.wants_seeds, module.fused = True, fused
 
 
-def _has_fused_attention() -> bool:
-    """Define ``torch.ops.fairseq_xling.attention`` if Triton and the GPU are there for it."""
+def _has_kernels() -> bool:
+    """Define ``torch.ops.fairseq_xling.attention`` and ``residual_norm``, if Triton and the GPU are there for them."""
     if not torch.cuda.is_available() or importlib.util.find_spec("triton") is None:
         return False
-    from fairseq_xling.kernels import attention
+    from fairseq_xling.kernels import attention, residual_norm  # noqa: F401
 
     return attention.available()

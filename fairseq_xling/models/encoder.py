@@ -11,8 +11,15 @@ from torch import Tensor, nn
 
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.models.dropout import Dropout, random_seeds
+from fairseq_xling.models.fused_layers import FusedLayers, fits
 from fairseq_xling.models.language_modules import LanguageModules, start_equal
-from fairseq_xling.models.layers import LAYER_NORM_EPS, SEEDS, TransformerLayer, at_positions, scale_residual_outputs
+from fairseq_xling.models.layers import (
+    LAYER_NORM_EPS,
+    TransformerLayer,
+    at_positions,
+    input_layer,
+    scale_residual_outputs,
+)
 from fairseq_xling.models.linear import autocasts_to_bfloat16
 from fairseq_xling.sharing import Sharing
 
@@ -108,27 +115,6 @@ class Embeddings(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
-def input_layer(
-    tokens: Tensor,
-    rows: Tensor | None,
-    embeddings: Embeddings,
-    vector: Tensor | None,
-    norm: nn.LayerNorm,
-    dropout: Dropout,
-    seeds: Tensor | None,
-    dtype: torch.dtype | None,
-) -> Tensor:
-    """L0: the embeddings of the tokens, with a language's vector where there are such, after norm and dropout.
-
-    `rows` as in `Embeddings`, `seeds` as in `Dropout`; in another type than its own if `dtype` says so.
-    """
-    x = embeddings(tokens, rows)
-    if vector is not None:
-        x = x + vector
-    x = dropout(norm(x), seeds)
-    return x if dtype is None else x.to(dtype)
-
-
 class XlingEncoder(nn.Module):
     """Transformer encoder with language-specific and shared parts.
 
@@ -145,9 +131,12 @@ class XlingEncoder(nn.Module):
         `input_layer`, or what torch.compile has made of it.
     wants_seeds : bool
         Whether dropout is decided by seeds that are drawn beforehand: where layers are compiled.
+    fused : FusedLayers, optional
+        What takes the place of the layers where it fits.
     """
 
     wants_seeds = False
+    fused: FusedLayers | None = None
 
     def __init__(self, shape: Shape, sharing: Sharing, vocabularies: Mapping[str, VocabularyInfo]):
         super().__init__()
@@ -238,24 +227,32 @@ class XlingEncoder(nn.Module):
         seeds = self._seeds(tokens)
         vector = None if self.language_vectors is None else self.language_vectors(language).weight
         parts = self.embeddings(language), vector, self.embedding_norm, self.dropout
-        x = self.input_layer(tokens, rows, *parts, None if seeds is None else seeds[0, 0], self._stream_type(tokens))
+        first = tokens, rows, *parts, None if seeds is None else seeds[0, 0], self._stream_type(tokens)
+        if last and self.fused is not None and seeds is not None and padding_mask is None and fits(self.shape, tokens):
+            layers = [layer(language) for layer in list(self.layers)[:last]]
+            return self.fused(first, layers, seeds[1:], only)
+        x = self.input_layer(*first)
         attend = None
         if padding_mask is not None:
             attend = ~padding_mask[:, None, None, :]
             x = x.masked_fill(padding_mask[..., None], 0)
         states = [x if last else at_positions(x, only)]
         for number, layer in enumerate(list(self.layers)[:last], start=1):
-            x = layer(language)(x, attend, only if number == last else None, None if seeds is None else seeds[number])
+            pairs = None if seeds is None else seeds[number, 2:]
+            x = layer(language)(x, attend, only if number == last else None, pairs)
             states.append(x)
         if self.final_norm is not None and last == self.shape.layers:
             states[-1] = self.final_norm(states[-1])
         return states
 
     def _seeds(self, tokens: Tensor) -> Tensor | None:
-        """(1 + layers, `SEEDS`, 2) int32: for the dropout of L0, in the first pair, and of each layer."""
+        """(1 + layers, 4, 2) int32: pairs for the dropout of L0 and of each layer's attention, nothing, its sublayers.
+
+        A GPU reads 16 bytes at a time, so pairs of pairs begin where it does.
+        """
         if not (self.wants_seeds and self.training):
             return None
-        return random_seeds(tokens, 1 + self.shape.layers, SEEDS, 2)
+        return random_seeds(tokens, 1 + self.shape.layers, 4, 2)
 
     def _stream_type(self, tokens: Tensor) -> torch.dtype | None:
         """What the residual stream is to be cast to."""

@@ -14,12 +14,6 @@ from fairseq_xling.models.linear import Linear
 LAYER_NORM_EPS = 1e-12
 """XLM's value."""
 
-FUSED_WIDTH, FUSED_LENGTHS = 64, (64, 128, 192, 256)
-"""Width of a head, and tokens of a row, that `kernels.attention` is made for."""
-
-SEEDS = 4
-"""Pairs of seeds for a layer's dropout: of attention, of each sublayer, and one that fills up 16 bytes twice."""
-
 
 class SelfAttention(nn.Module):
     """Multi-head self-attention with one product for queries, keys and values.
@@ -29,14 +23,7 @@ class SelfAttention(nn.Module):
     dim, heads : int
     dropout : float
         Probability of dropping an attention weight.
-
-    Attributes
-    ----------
-    fused : bool
-        Whether ``torch.ops.fairseq_xling.attention`` (`kernels/attention.py`) may be used in training.
     """
-
-    fused = False
 
     def __init__(self, dim: int, heads: int, dropout: float):
         super().__init__()
@@ -44,9 +31,7 @@ class SelfAttention(nn.Module):
         self.qkv = Linear(dim, 3 * dim)
         self.out = Linear(dim, dim)
 
-    def forward(
-        self, x: Tensor, attend: Tensor | None, only: Tensor | None = None, seeds: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, attend: Tensor | None, only: Tensor | None = None) -> Tensor:
         """Attend within each row.
 
         Parameters
@@ -56,36 +41,19 @@ class SelfAttention(nn.Module):
             Positions that may be attended to; ``None`` allows all and permits flash attention.
         only : (n,) int64, optional
             Flat positions whose results are wanted.
-        seeds : (2,) int32, optional
-            Decide on dropout where one kernel does all.
 
         Returns
         -------
         (batch, length, dim), or (n, dim) with `only`
         """
-        qkv = self.qkv(x)
-        if seeds is not None and attend is None and self._fits(qkv):
-            mixed = torch.ops.fairseq_xling.attention(qkv, seeds, self.heads, round(self.dropout * 2**16))[0]
-        else:
-            mixed = self._mix(qkv, attend)
-        return self.out(at_positions(mixed, only))
-
-    def _fits(self, qkv: Tensor) -> bool:
-        """Whether the kernel is made for these."""
-        shape = qkv.shape[1] in FUSED_LENGTHS and qkv.shape[2] == 3 * self.heads * FUSED_WIDTH
-        return self.fused and self.training and shape and qkv.dtype == torch.bfloat16 and self.dropout < 0.99
-
-    def _mix(self, qkv: Tensor, attend: Tensor | None) -> Tensor:
-        """Attention by torch's operations: (batch, length, 3 dim) to (batch, length, dim)."""
-        batch, length, width = qkv.shape
-        dim = width // 3
-        queries, keys, values = qkv.view(batch, length, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)
+        batch, length, dim = x.shape
+        queries, keys, values = self.qkv(x).view(batch, length, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)
         probability = self.dropout if self.training else 0.0
-        if probability and cheap_masks(qkv):  # no fast kernel there drops weights
+        if probability and cheap_masks(x):  # no fast kernel there drops weights
             mixed = _attention(queries, keys, values, attend, probability)
         else:
             mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=attend, dropout_p=probability)
-        return mixed.transpose(1, 2).reshape(batch, length, dim)
+        return self.out(at_positions(mixed.transpose(1, 2).reshape(batch, length, dim), only))
 
 
 def at_positions(x: Tensor, only: Tensor | None) -> Tensor:
@@ -148,25 +116,41 @@ class TransformerLayer(nn.Module):
     ) -> Tensor:
         """(batch, length, dim) to the same shape, or to (n, dim); of the type of `x`.
 
-        `attend` and `only` as in `SelfAttention`; `seeds`, (`SEEDS`, 2) int32, decide on dropout.
+        `attend` and `only` as in `SelfAttention`; `seeds`, (2, 2) int32, are those of the sublayers' dropout.
         """
         weights = small_layer.parameters(self, PARTS, x, attend, only)
         if weights is not None:
             return small_layer.layer(x, attend, only, self.attention.heads, self.norm_before, weights)
-        pairs = (None, None, None) if seeds is None else (seeds[0], seeds[1], seeds[2])
-        return (self._norm_before if self.norm_before else self._norm_after)(x, attend, only, *pairs)
-
-    def _norm_after(self, x: Tensor, attend: Tensor | None, only: Tensor | None, *seeds: Tensor | None) -> Tensor:
-        stream, own = x.dtype, self.attention_norm.weight.dtype
-        added = self.dropout(self.attention(x, attend, only, seeds[0]), seeds[1])
+        stream, own = x.dtype, self.attention_norm.weight.dtype  # bfloat16 and float32 with --bf16-residual
+        first, second = (None, None) if seeds is None else (seeds[0], seeds[1])
+        if self.norm_before:
+            added = self.dropout(self.attention(self.attention_norm(x), attend, only), first)
+            x = (at_positions(x, only).to(own) + added).to(stream)
+            return (x.to(own) + self.dropout(self.feed_forward(self.feed_forward_norm(x)), second)).to(stream)
+        added = self.dropout(self.attention(x, attend, only), first)
         x = self.attention_norm(at_positions(x, only).to(own) + added).to(stream)
-        return self.feed_forward_norm(x.to(own) + self.dropout(self.feed_forward(x), seeds[2])).to(stream)
+        return self.feed_forward_norm(x.to(own) + self.dropout(self.feed_forward(x), second)).to(stream)
 
-    def _norm_before(self, x: Tensor, attend: Tensor | None, only: Tensor | None, *seeds: Tensor | None) -> Tensor:
-        stream, own = x.dtype, self.attention_norm.weight.dtype
-        added = self.dropout(self.attention(self.attention_norm(x), attend, only, seeds[0]), seeds[1])
-        x = (at_positions(x, only).to(own) + added).to(stream)
-        return (x.to(own) + self.dropout(self.feed_forward(self.feed_forward_norm(x)), seeds[2])).to(stream)
+
+def input_layer(
+    tokens: Tensor,
+    rows: Tensor | None,
+    embeddings: nn.Module,
+    vector: Tensor | None,
+    norm: nn.LayerNorm,
+    dropout: Dropout,
+    seeds: Tensor | None,
+    dtype: torch.dtype | None,
+) -> Tensor:
+    """L0: the embeddings of the tokens, with a language's vector where there are such, after norm and dropout.
+
+    `rows` as in `encoder.Embeddings`, `seeds` as in `Dropout`; in another type than its own if `dtype` says so.
+    """
+    x = embeddings(tokens, rows)
+    if vector is not None:
+        x = x + vector
+    x = dropout(norm(x), seeds)
+    return x if dtype is None else x.to(dtype)
 
 
 PARTS = (SelfAttention, FeedForward, Dropout)

@@ -1,55 +1,21 @@
-"""The Triton kernels against torch in float64: on a GPU, or in Triton's interpreter (TRITON_INTERPRET=1) on a CPU.
+"""The Triton kernels of attention against torch in float64."""
 
-The interpreter of Triton 3.6 needs NumPy before 2.3.
-"""
-
-import os
-
-import numpy as np
 import pytest
 import torch
 
 from fairseq_xling.models.dropout import HASH_FACTORS
+from fairseq_xling.models.fused_layers import LENGTHS
 
-interpreted = os.environ.get("TRITON_INTERPRET") == "1"
-if not torch.cuda.is_available() and not interpreted:
-    pytest.skip("needs a GPU, or TRITON_INTERPRET=1", allow_module_level=True)
-pytest.importorskip("triton", reason="needs Triton")
+from . import INTERPRETED, triton_or_skip
 
-from fairseq_xling.kernels import attention as attention_kernel  # noqa: E402
-from fairseq_xling.kernels.attention import attention  # noqa: E402
-from fairseq_xling.models.layers import FUSED_LENGTHS, SelfAttention  # noqa: E402
+DEVICE = triton_or_skip()
 
-if not interpreted and not attention_kernel.available():
+from fairseq_xling.kernels.attention import attention, available  # noqa: E402
+
+if not INTERPRETED and not available():
     pytest.skip("needs a GPU from the H100 on", allow_module_level=True)
 
-DEVICE = "cpu" if interpreted else "cuda"
 DROPPED = round(0.1 * 2**16)
-
-
-@pytest.fixture(autouse=True)
-def mend_the_interpreter(monkeypatch):
-    """It holds bfloat16 as integers, multiplies those, and rounds down."""
-    if not interpreted:
-        return
-    import triton.language as tl
-    from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
-
-    dot, cast = InterpreterBuilder.create_dot, InterpreterBuilder.cast_impl
-
-    def wide(x):
-        if x.dtype.scalar != tl.bfloat16:
-            return x
-        return TensorHandle((x.data.astype(np.uint32) << 16).view(np.float32), tl.float32)
-
-    def rounded(self, x, kind):
-        if x.dtype.scalar != tl.float32 or kind.scalar != tl.bfloat16:
-            return cast(self, x, kind)
-        bits = np.ascontiguousarray(x.data).view(np.uint32)
-        return TensorHandle(((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16), tl.bfloat16)
-
-    monkeypatch.setattr(InterpreterBuilder, "create_dot", lambda self, a, b, *rest: dot(self, wide(a), wide(b), *rest))
-    monkeypatch.setattr(InterpreterBuilder, "cast_impl", rounded)
 
 
 def kept(batch, heads, length, seeds, dropped):
@@ -81,7 +47,7 @@ def distance(found, exact):
     return float((found.double().cpu() - exact).norm() / exact.norm())
 
 
-@pytest.mark.parametrize("length", FUSED_LENGTHS)
+@pytest.mark.parametrize("length", LENGTHS)
 @pytest.mark.parametrize(("heads", "dropped"), [(2, DROPPED), (3, 0)])
 def test_as_torch(length, heads, dropped):
     torch.manual_seed(length)
@@ -124,41 +90,3 @@ def test_the_mask():
 def test_as_an_operation_of_torch():
     qkv = torch.randn(1, 64, 192).bfloat16().to(DEVICE).requires_grad_()
     torch.library.opcheck(attention, (qkv, torch.tensor([5, -7], dtype=torch.int32, device=DEVICE), 1, DROPPED))
-
-
-def test_a_layer_that_is_compiled():
-    torch._dynamo.reset()
-    torch.manual_seed(0)
-    layer, x = SelfAttention(128, 2, 0.1).to(DEVICE), torch.randn(2, 64, 128, device=DEVICE)
-    layer.fused = True
-    seeds = torch.tensor([[5, -7], [6, 8]], dtype=torch.int32, device=DEVICE)
-
-    def run(function, which):
-        layer.zero_grad()
-        with torch.autocast(DEVICE, torch.bfloat16):
-            out = function(x, None, torch.arange(9, device=DEVICE), seeds[which])
-        out.float().square().sum().backward()
-        return [out.detach().float(), *(parameter.grad for parameter in layer.parameters())]
-
-    plain, other = run(layer, 0), run(layer, 1)
-    compiled = run(torch.compile(layer, backend="aot_eager" if interpreted else "inductor", fullgraph=True), 0)
-    for one, same, different in zip(plain, compiled, other, strict=True):
-        assert torch.allclose(one, same, rtol=0.05, atol=0.02 * float(one.abs().max()))
-        assert not torch.allclose(one, different, rtol=0.05, atol=0.02 * float(one.abs().max()))
-    layer.dropout = 0.0
-    fused = run(layer, 0)
-    layer.fused = False
-    for one, other in zip(fused, run(layer, 0), strict=True):
-        assert torch.allclose(one, other, rtol=0.05, atol=0.02 * float(one.abs().max()))
-    torch._dynamo.reset()
-
-
-def test_what_it_is_not_made_for_goes_to_torch():
-    layer = SelfAttention(128, 2, 0.1)
-    layer.fused = True
-    good = torch.empty(2, 64, 384, dtype=torch.bfloat16)
-    assert layer._fits(good)
-    assert not layer._fits(good[:, :63])
-    assert not layer._fits(good.float())
-    assert not SelfAttention(128, 4, 0.1)._fits(good)
-    assert not layer.eval()._fits(good)

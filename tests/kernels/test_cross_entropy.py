@@ -1,9 +1,4 @@
-"""The Triton kernel against torch in float64: on a GPU, or in Triton's interpreter (TRITON_INTERPRET=1) on a CPU.
-
-The interpreter of Triton 3.6 needs NumPy before 2.3.
-"""
-
-import os
+"""The Triton kernel of the loss against torch in float64."""
 
 import pytest
 import torch
@@ -11,15 +6,12 @@ import torch.nn.functional as F
 
 from fairseq_xling.data.labelled import IGNORED
 
-interpreted = os.environ.get("TRITON_INTERPRET") == "1"
-if not torch.cuda.is_available() and not interpreted:
-    pytest.skip("needs a GPU, or TRITON_INTERPRET=1", allow_module_level=True)
-pytest.importorskip("triton", reason="needs Triton")
+from . import triton_or_skip
+
+DEVICE = triton_or_skip()
 
 from fairseq_xling.kernels import cross_entropy  # noqa: E402
 from fairseq_xling.kernels.cross_entropy import cross_entropy_sum  # noqa: E402
-
-DEVICE = "cpu" if interpreted else "cuda"
 
 
 def scores_and_targets(count, words, added=0):
@@ -44,7 +36,7 @@ def test_as_torch(count, words, block, factor, monkeypatch):
     (factor * loss).backward()
     assert loss.dtype == torch.float32
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
-    assert torch.allclose(given.grad.double(), exact.grad, rtol=2e-2, atol=1e-6)
+    assert torch.allclose(given.grad.double(), exact.grad, rtol=1e-2, atol=1e-6)
     assert not given.grad[2:4].any()
     assert not given.grad[:, words:].any()
 
@@ -62,5 +54,5 @@ def test_the_gradient_takes_the_place_of_the_scores_only_where_it_is_wanted():
 
 def test_large_scores():
     scores = torch.tensor([[3e4, -3e4, 0.0, 1e4]], device=DEVICE).bfloat16()
-    assert cross_entropy_sum(scores, torch.tensor([0], device=DEVICE)).item() == 0
+    assert cross_entropy_sum(scores, torch.tensor([0], device=DEVICE)).item() == pytest.approx(0, abs=0.01)
     assert cross_entropy_sum(scores, torch.tensor([2], device=DEVICE)).item() == pytest.approx(3e4, rel=1e-2)
