@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-seeds test test-slurm torture lint bench doctor wheelhouse clean
+.PHONY: help setup demo demo-seeds test test-kernels test-slurm torture lint bench doctor wheelhouse clean
 
 PY := .venv/bin/python
 CODE := $(sort $(dir $(wildcard fairseq_xling/*.py preprocess/*.py eval/*.py benchmarks/*.py)))
@@ -16,7 +16,8 @@ help:
 	@echo 'make demo         three bilingual models of the invented world, and what they share: runs/demo/report.html'
 	@echo 'make demo-seeds   the same with three seeds: mean and spread'
 	@echo 'make test         all tests (TESTS="tests/formats -k bio" for some)'
-	@echo 'make test-slurm  a real Slurm on this machine (Debian, as root): jobs, preemption, two nodes'
+	@echo 'make test-slurm   a real Slurm on this machine (Debian, as root): jobs, preemption, two nodes'
+	@echo 'make test-kernels the GPU kernels without a GPU, in the interpreter of Triton'
 	@echo 'make torture      damaged files, kills, full disks, strange machines: about 20 minutes (MINUTES=5 for less)'
 	@echo 'make lint         style, format and types'
 	@echo 'make bench        every benchmark in benchmarks/, in turn'
@@ -36,6 +37,13 @@ demo-seeds: setup
 test:
 	@bash environment/install.sh --dev
 	$(PY) -m pytest -n 2 $(TESTS)
+
+# of torch 2.11; in a folder of its own, as torch for a GPU brings one that belongs to it
+TRITON := triton==3.6.0
+test-kernels:
+	@bash environment/install.sh --dev
+	@test -e .venv/kernels/triton || $(PY) -m pip install -q --disable-pip-version-check --no-deps --target .venv/kernels $(TRITON)
+	TRITON_INTERPRET=1 PYTHONPATH=.venv/kernels $(PY) -m pytest -n 2 tests/kernels
 
 test-slurm:
 	@bash environment/install.sh --dev

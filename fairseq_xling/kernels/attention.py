@@ -63,7 +63,7 @@ def attention(qkv: Tensor, seeds: Tensor, heads: int, dropped: int) -> tuple[Ten
     out = qkv.new_empty(batch, length, heads * WIDTH)
     lse = qkv.new_empty(batch * heads, length, dtype=torch.float32)
     sizes: dict[str, Any] = {"HEADS": heads, "LENGTH": length, "DROPPED": dropped, "BLOCK": BLOCK, "STAGES": 3}
-    _forward[(batch * heads * (length // BLOCK),)](qkv, out, lse, seeds, **sizes, num_warps=4)
+    _attention_forward[(batch * heads * (length // BLOCK),)](qkv, out, lse, seeds, **sizes, num_warps=4)
     return out, lse
 
 
@@ -77,7 +77,9 @@ def attention_backward(
     stages, warps = (2, 4) if length == BLOCK else (2, 8) if length == 2 * BLOCK else (3, 8)
     sizes: dict[str, Any] = {"HEADS": heads, "LENGTH": length, "DROPPED": dropped, "BLOCK": BLOCK, "STAGES": stages}
     rows = triton.next_power_of_2(length)
-    _backward[(batch * heads,)](qkv, out, lse, seeds, grad.contiguous(), result, **sizes, ROWS=rows, num_warps=warps)
+    _attention_backward[(batch * heads,)](
+        qkv, out, lse, seeds, grad.contiguous(), result, **sizes, ROWS=rows, num_warps=warps
+    )
     return result
 
 
@@ -106,7 +108,7 @@ attention.register_autograd(_gradient, setup_context=_keep_for_backward)
 
 
 @triton.jit
-def _kept(rows, start, seeds, LENGTH: tl.constexpr, BLOCK: tl.constexpr, DROPPED: tl.constexpr):  # type: ignore[no-untyped-def]
+def _kept(rows, start, seeds, LENGTH: tl.constexpr, BLOCK: tl.constexpr, DROPPED: tl.constexpr):
     """Whether weights stay, of query `rows` (counted over all heads) and BLOCK keys; a hash serves two neighbours."""
     first = tl.load(seeds).to(tl.uint32, bitcast=True)
     second = tl.load(seeds + 1).to(tl.uint32, bitcast=True)
@@ -119,7 +121,7 @@ def _kept(rows, start, seeds, LENGTH: tl.constexpr, BLOCK: tl.constexpr, DROPPED
 
 
 @triton.jit
-def _forward(  # type: ignore[no-untyped-def]
+def _attention_forward(
     qkv, out, lse, seeds,
     HEADS: tl.constexpr, LENGTH: tl.constexpr, DROPPED: tl.constexpr, BLOCK: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
@@ -158,7 +160,7 @@ def _forward(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _backward(  # type: ignore[no-untyped-def]
+def _attention_backward(
     qkv, out, lse, seeds, grad, result,
     HEADS: tl.constexpr, LENGTH: tl.constexpr, DROPPED: tl.constexpr, BLOCK: tl.constexpr, STAGES: tl.constexpr,
     ROWS: tl.constexpr,

@@ -41,7 +41,7 @@ class _CrossEntropy(torch.autograd.Function):
         if rows:
             write = ctx.gradient is not None
             sizes = {"BLOCK": min(BLOCK, triton.next_power_of_2(words)), "num_warps": WARPS}
-            _rows[(rows,)](scores, target, losses, scores.stride(0), words, IGNORED, WRITE=write, **sizes)
+            _loss_rows[(rows,)](scores, target, losses, scores.stride(0), words, IGNORED, WRITE=write, **sizes)
         return losses.sum()
 
     @staticmethod
@@ -50,12 +50,12 @@ class _CrossEntropy(torch.autograd.Function):
         gradient = ctx.gradient
         rows, words = gradient.shape
         if rows:
-            _scale[(rows,)](gradient, grad, gradient.stride(0), words, BLOCK=1024, num_warps=4)
+            _scale_gradient[(rows,)](gradient, grad, gradient.stride(0), words, BLOCK=1024, num_warps=4)
         return gradient, None
 
 
 @triton.jit
-def _rows(scores, target, losses, stride, words, ignored, WRITE: tl.constexpr, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+def _loss_rows(scores, target, losses, stride, words, ignored, WRITE: tl.constexpr, BLOCK: tl.constexpr):
     """Loss of one row in nats, and its gradient over its scores; exponentials to the base of 2, which a GPU has."""
     row = tl.program_id(0).to(tl.int64)
     scores += row * stride
@@ -86,7 +86,7 @@ def _rows(scores, target, losses, stride, words, ignored, WRITE: tl.constexpr, B
 
 
 @triton.jit
-def _scale(gradient, factor, stride, words, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+def _scale_gradient(gradient, factor, stride, words, BLOCK: tl.constexpr):
     """One row times a factor on the device, which is 1 as a rule: then nothing is read."""
     by = tl.load(factor)
     if by != 1.0:

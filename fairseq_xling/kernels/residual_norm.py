@@ -57,7 +57,7 @@ def residual_norm(
     out, low = torch.empty_like(x), torch.empty_like(added)
     mean, scale = (x.new_empty(x.shape[:-1], dtype=torch.float32) for _ in range(2))
     rows, dim = mean.numel(), x.shape[-1]
-    _forward[(triton.cdiv(rows, ROWS),)](
+    _norm_forward[(triton.cdiv(rows, ROWS),)](
         x, added, weight, bias, seeds, out, low, mean, scale, rows, eps,
         DIM=dim, DROPPED=dropped, ROWS=ROWS, WIDTH=triton.next_power_of_2(dim), num_warps=WARPS,
     )  # fmt: skip
@@ -82,7 +82,7 @@ def residual_norm_backward(
     parts = min(PARTS, triton.cdiv(rows, ROWS))
     sums = x.new_empty(parts, 2, dim, dtype=torch.float32)
     first, second = (None if grad is None else grad.contiguous() for grad in (of_stream, of_low))
-    _backward[(parts,)](
+    _norm_backward[(parts,)](
         x, added, weight, seeds, mean, scale,
         x if first is None else first, added if second is None else second, of_x, of_added, sums, rows,
         DIM=dim, DROPPED=dropped, ROWS=ROWS, WIDTH=triton.next_power_of_2(dim),
@@ -129,7 +129,7 @@ residual_norm.register_autograd(_gradient, setup_context=_keep_for_backward)
 
 
 @triton.jit
-def _kept(numbers, seeds, DROPPED: tl.constexpr):  # type: ignore[no-untyped-def]
+def _kept(numbers, seeds, DROPPED: tl.constexpr):
     """Whether elements stay, by their numbers; as `dropout.dropout_by` decides."""
     x = (numbers + tl.load(seeds).to(tl.uint32, bitcast=True)) * SPREAD
     x = (x ^ (x >> 16)) * FIRST ^ tl.load(seeds + 1).to(tl.uint32, bitcast=True)
@@ -138,7 +138,7 @@ def _kept(numbers, seeds, DROPPED: tl.constexpr):  # type: ignore[no-untyped-def
 
 
 @triton.jit
-def _sum(x, added, seeds, at, inside, DROPPED: tl.constexpr):  # type: ignore[no-untyped-def]
+def _sum(x, added, seeds, at, inside, DROPPED: tl.constexpr):
     """What is normalised, in float32, and what stays of `added`."""
     total = tl.load(x + at, inside, 0.0).to(tl.float32)
     more = tl.load(added + at, inside, 0.0).to(tl.float32)
@@ -147,7 +147,7 @@ def _sum(x, added, seeds, at, inside, DROPPED: tl.constexpr):  # type: ignore[no
 
 
 @triton.jit
-def _forward(  # type: ignore[no-untyped-def]
+def _norm_forward(
     x, added, weight, bias, seeds, out, low, mean, scale, rows, eps,
     DIM: tl.constexpr, DROPPED: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
@@ -169,7 +169,7 @@ def _forward(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _backward(  # type: ignore[no-untyped-def]
+def _norm_backward(
     x, added, weight, seeds, mean, scale, of_stream, of_low, of_x, of_added, sums, rows,
     DIM: tl.constexpr, DROPPED: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr,
     HAS_STREAM: tl.constexpr, HAS_LOW: tl.constexpr,

@@ -229,7 +229,7 @@ class XlingEncoder(nn.Module):
         parts = self.embeddings(language), vector, self.embedding_norm, self.dropout
         first = tokens, rows, *parts, None if seeds is None else seeds[0, 0], self._stream_type(tokens)
         if last and self.fused is not None and seeds is not None and padding_mask is None and fits(self.shape, tokens):
-            layers = [layer(language) for layer in list(self.layers)[:last]]
+            layers = [cast(TransformerLayer, layer(language)) for layer in list(self.layers)[:last]]
             return self.fused(first, layers, seeds[1:], only)
         x = self.input_layer(*first)
         attend = None

@@ -38,7 +38,7 @@ class FusedLayers:
         self._layer = torch.compile(fused_layer, **options)
 
     def __call__(
-        self, first: tuple[Any, ...], layers: Sequence[nn.Module], seeds: Tensor, only: Tensor | None
+        self, first: tuple[Any, ...], layers: Sequence[TransformerLayer], seeds: Tensor, only: Tensor | None
     ) -> list[Tensor]:
         """Hidden states from L0 on.
 

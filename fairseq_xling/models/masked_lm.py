@@ -139,12 +139,13 @@ class OutputBias(nn.Module):
 
 def _tied_table(table: nn.Embedding, tokens: Tensor, predicted: int) -> tied.TiedTable | tied_gpu.TiedTable | None:
     """What makes one gradient of the embeddings' two uses, where it is faster than torch."""
-    if not torch.is_grad_enabled():
+    padding = table.padding_idx
+    if not torch.is_grad_enabled() or padding is None:
         return None
     if tokens.is_cuda and autocasts_to_bfloat16("cuda"):
-        return tied_gpu.TiedTable(table.weight, tokens, table.padding_idx)
+        return tied_gpu.TiedTable(table.weight, tokens, padding)
     if tokens.device.type == "cpu" and table.weight.numel() >= LARGE:
-        return tied.TiedTable(table.weight, tokens, table.padding_idx, predicted)
+        return tied.TiedTable(table.weight, tokens, padding, predicted)
     return None
 
 
