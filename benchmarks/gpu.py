@@ -49,8 +49,8 @@ CONTENDERS = {  # the most telling first
     "ours, fast, residual in bfloat16": ROUNDED,
     "stock fairseq, --fp16" + TWICE: ["--fp16"],
     "ours, fast, residual in bfloat16" + TWICE: ROUNDED,
-    "ours, fast, layers 1-3 per language": [*FAST, "--separate", "1-3"],
     "stock fairseq, --amp": ["--amp"],
+    "ours, fast, layers 1-3 per language": [*FAST, "--separate", "1-3"],
     "ours": [],
     "stock fairseq, float32": [],
 }

@@ -9,6 +9,7 @@ import torch
 
 from fairseq_xling.criterions.masked_lm import XlingMaskedLMCriterion
 from fairseq_xling.formats.errors import InputError
+from fairseq_xling.models.fused_layers import FusedLayers
 from fairseq_xling.tasks import bad_loss
 
 from . import pretraining
@@ -56,6 +57,31 @@ def test_the_same_losses(data, tmp_path, train, caplog, fast, precision, toleran
     assert len(quick) == len(plain) == 20  # three updates an epoch, of two batches, two and one
     assert quick == pytest.approx(plain, abs=tolerance)
     assert ("captured the step of a batch of 4 x 16 tokens (en)" in caplog.text) == ("--cuda-graph" in fast)
+
+
+@pytest.mark.parametrize("separate", ["", "emb,1-2"])
+@pytest.mark.parametrize(("residual", "tolerance"), [((), 0.02), (("--bf16-residual",), 0.03)])
+def test_the_same_losses_by_layers_of_kernels(tmp_path, train, monkeypatch, separate, residual, tolerance):
+    data = write_data(tmp_path / "data" / "shared", {"en": 400, "fr": 300}, shared="emb" not in separate)
+    common = [
+        *("--arch", "xling_base", "--encoder-embed-dim", 128, "--encoder-attention-heads", 2, "--max-positions", 64),
+        *("--tokens-per-sample", 64, "--dropout", 0, "--attention-dropout", 0, "--lr", 1e-3, "--separate", separate),
+        *("--max-update", 16, "--disable-validation"),
+    ]
+    calls, original = [], FusedLayers.__call__
+    monkeypatch.setattr(FusedLayers, "__call__", lambda self, *rest: calls.append(1) or original(self, *rest))
+    plain, _ = train(data, tmp_path / "plain", *common)
+    assert not calls
+    quick, _ = train(data, tmp_path / "quick", *common, "--bf16-autocast", "--torch-compile", "--cuda-graph", *residual)
+    assert bool(calls) == attention_kernel_is_there()
+    assert len(quick) == len(plain) == 16
+    assert quick == pytest.approx(plain, abs=tolerance)
+
+
+def attention_kernel_is_there():
+    from fairseq_xling.kernels import attention
+
+    return attention.available()
 
 
 @contextlib.contextmanager
