@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import platform
 import signal
+import statistics
 import subprocess
 import sys
 import threading
@@ -152,11 +154,14 @@ class Speed:
     ----------
     tokens_per_second : float
         From one line of the log to the next, everything in between included; the first quarter is left out.
+    median : float
+        The median of what lies between two lines, in tokens per second.
     seconds : float
         From the start of the command to its last line of the log.
     """
 
     tokens_per_second: float
+    median: float
     seconds: float
 
 
@@ -200,7 +205,9 @@ def train(words: list[str], shape: Shape, timeout: float = SECONDS) -> Speed:
     kept = times[max(len(times) // 4, 1) - 1 :]
     if len(kept) < 2:
         raise OSError("fairseq-train logged too few lines to measure its speed")
-    return Speed(sum(tokens for _, tokens in kept[1:]) / (kept[-1][0] - kept[0][0]), seconds)
+    between = [tokens / (after - before) for (before, _), (after, tokens) in itertools.pairwise(kept)]
+    total = sum(tokens for _, tokens in kept[1:]) / (kept[-1][0] - kept[0][0])
+    return Speed(total, statistics.median(between), seconds)
 
 
 def training_arguments(data: Path, save: Path, shape: Shape) -> list[str]:
