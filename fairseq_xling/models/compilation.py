@@ -26,6 +26,13 @@ def can_compile() -> bool:
     return True
 
 
+def start_workers() -> None:
+    """Start the processes that compile for torch.compile now; it would start them when they are first needed."""
+    from torch._inductor.async_compile import AsyncCompile
+
+    AsyncCompile.warm_pool()
+
+
 def compile_layers(model: nn.Module, **options: Any) -> None:
     """Compile every layer of a model and what makes their input; all layers of a kind share one compilation.
 

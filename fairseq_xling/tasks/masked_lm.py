@@ -19,7 +19,7 @@ from fairseq_xling.data.masking import ALWAYS_MASKED, MaskingRule
 from fairseq_xling.data.schedule import sampling_probabilities
 from fairseq_xling.data.vocabulary import Vocabularies
 from fairseq_xling.formats.errors import InputError
-from fairseq_xling.models.compilation import can_compile, compile_layers
+from fairseq_xling.models.compilation import can_compile, compile_layers, start_workers
 from fairseq_xling.models.encoder import Shape, VocabularyInfo
 from fairseq_xling.sharing import Sharing
 from fairseq_xling.tasks import bad_loss, preemption, process_group, seeding, unread_log
@@ -284,6 +284,8 @@ class XlingMaskedLMTask(AutocastTask):
         if device.type == "cpu":
             keep_freed_memory()
         elif self.cfg.torch_compile and can_compile():
+            with preemption.unheard_by_children():
+                start_workers()
             compile_layers(model)
             self.compiles = True
         dtype = torch.bfloat16 if self.cfg.bf16_autocast else torch.float32

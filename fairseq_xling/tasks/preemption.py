@@ -9,6 +9,7 @@ fairseq has no hook between updates, so this wraps the function that it calls th
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -16,7 +17,7 @@ import signal
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -32,6 +33,20 @@ STOPPED = 75
 """Exit status of a run that saved and stopped because of a signal (EX_TEMPFAIL of sysexits.h: try again)."""
 
 SIGNALS = (signal.SIGUSR1, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def unheard_by_children() -> Iterator[None]:
+    """Inside, processes that are started never hear `SIGNALS`.
+
+    A signal to all processes of a job would end those that compile for torch.compile, and training, which goes on to
+    the end of its update, would wait for them forever.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Watch:
