@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,9 @@ from fairseq_xling.tasks.throughput import measure_matrix_rate
 
 EXPLANATION = """
 Makes updates with fairseq's trainer in this process and prints, for one update, clock and processor seconds (user and
-system) and page faults (medians), the fastest, and what its products alone would take at the rate of large products
-measured here; with --profile the operations that take most of the time. Processor seconds of one thread
-(OMP_NUM_THREADS=1) are comparable even on a busy machine.
+system) and page faults (medians), the fastest, the mean where nothing waits for a GPU between updates, and what its
+products alone would take at the rate of large products measured here; with --profile the operations that take most of
+the time. Processor seconds of one thread (OMP_NUM_THREADS=1) are comparable even on a busy machine.
 
 example: OMP_NUM_THREADS=1 python benchmarks/step.py --shape paper --bf16 --updates 3 --profile
 """
@@ -50,13 +51,14 @@ def main() -> None:
     options.add_argument("--bf16", action="store_true", help="ours in bfloat16")
     options.add_argument("--fast", action="store_true", help="ours with --torch-compile --cuda-graph, for a GPU")
     options.add_argument("--separate", default="", help="ours with language-specific parts, e.g. 1-3")
+    options.add_argument("--batch", type=int, default=0, help="blocks of a batch (the shape's)")
     options.add_argument("--options", default="", help="more of fairseq-train, e.g. --options=--fp16 with --stock")
     options.add_argument("--updates", type=int, default=3, help="that are timed (3); two before them are not")
     options.add_argument("--profile", action="store_true", help="a table of operations too, from as many more updates")
     chosen = options.parse_args()
     if chosen.stock and (chosen.bf16 or chosen.separate or chosen.fast):
         sys.exit("step.py: stock fairseq has neither --bf16 on a CPU nor --separate nor --fast")
-    shape = SHAPES[chosen.shape]
+    shape = replace(SHAPES[chosen.shape], batch=chosen.batch or SHAPES[chosen.shape].batch)
     with tempfile.TemporaryDirectory() as folder:
         write_corpus(Path(folder) / "data", shape, 20_000 if chosen.shape != "tiny" else 2_000)
         words = training_arguments(Path(folder) / "data", Path(folder) / "save", shape)
@@ -76,8 +78,8 @@ def main() -> None:
     write_json(chosen.out, figures)
 
 
-def updater(words: list[str]) -> Callable[[], Any]:
-    """A function that makes one update, as fairseq-train does with the same arguments."""
+def updater(words: list[str]) -> Callable[..., Any]:
+    """A function that makes one update, as fairseq-train does with the same arguments; it waits for the device."""
     from fairseq import options, tasks, utils
     from fairseq.data import iterators
     from fairseq.dataclass.utils import convert_namespace_to_omegaconf
@@ -92,17 +94,17 @@ def updater(words: list[str]) -> Callable[[], Any]:
     trainer.begin_epoch(1)
     batches = iterators.GroupedIterator(epoch.next_epoch_itr(shuffle=False), 1)
 
-    def update() -> None:
+    def update(wait: bool = True) -> None:
         with metrics.aggregate("train_inner"):
             trainer.train_step(next(batches))
-        if torch.cuda.is_available():
+        if wait and torch.cuda.is_available():
             torch.cuda.synchronize()
 
     return update
 
 
-def timed(update: Callable[[], Any], count: int) -> dict[str, float]:
-    """Medians over `count` updates; memory at the end."""
+def timed(update: Callable[..., Any], count: int) -> dict[str, float]:
+    """Medians over `count` updates, and the mean of `count` more; memory at the end."""
     rows = []
     for _ in range(count):
         before, begin = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
@@ -113,7 +115,16 @@ def timed(update: Callable[[], Any], count: int) -> dict[str, float]:
     names = ("clock seconds", "user seconds", "system seconds", "page faults")
     medians = {name: statistics.median(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
     medians["fastest, clock"] = min(row[0] for row in rows)
+    medians["mean without a wait"] = unwaited(update, count)
     return {**medians, "peak memory, GiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
+
+
+def unwaited(update: Callable[..., Any], count: int) -> float:
+    """Seconds of an update where the host runs ahead of the device, as it does in training."""
+    begin = time.perf_counter()
+    for number in range(count):
+        update(wait=number == count - 1)
+    return (time.perf_counter() - begin) / count
 
 
 def products_alone(shape: Shape, bf16: bool) -> dict[str, float]:
