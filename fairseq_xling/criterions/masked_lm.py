@@ -13,6 +13,7 @@ from fairseq.dataclass import FairseqDataclass
 from fairseq.logging import metrics
 from torch import Tensor, nn
 
+from fairseq_xling import kernels
 from fairseq_xling.criterions.cross_entropy import cross_entropy_sum, plain_cross_entropy_sum
 
 
@@ -81,7 +82,7 @@ class XlingMaskedLMCriterion(FairseqCriterion):
 @functools.cache
 def _for_gpu(dtype: torch.dtype) -> Callable[[Tensor, Tensor], Tensor]:
     """The loss in few passes over the scores; made when it is needed, as what compiles takes seconds to import."""
-    if dtype == torch.bfloat16:
+    if dtype == torch.bfloat16 and kernels.wanted():
         from fairseq_xling.kernels import cross_entropy
 
         return cross_entropy.cross_entropy_sum

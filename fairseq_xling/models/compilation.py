@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from fairseq_xling import kernels
 from fairseq_xling.models.c_library import COMPILERS
 from fairseq_xling.models.encoder import XlingEncoder
 from fairseq_xling.models.fused_layers import FusedLayers
@@ -49,7 +50,7 @@ def compile_layers(model: nn.Module, **options: Any) -> None:
 
 def _has_kernels() -> bool:
     """Define ``torch.ops.fairseq_xling.attention`` and ``residual_norm``, if Triton and the GPU are there for them."""
-    if not torch.cuda.is_available() or importlib.util.find_spec("triton") is None:
+    if not kernels.wanted() or not torch.cuda.is_available() or importlib.util.find_spec("triton") is None:
         return False
     from fairseq_xling.kernels import attention, residual_norm  # noqa: F401
 

@@ -225,9 +225,7 @@ class XlingEncoder(nn.Module):
             raise InputError(f"a block of {tokens.shape[1]} tokens; the model has {self.shape.max_positions} positions")
         last = self.shape.layers if up_to is None else up_to
         seeds = self._seeds(tokens)
-        vector = None if self.language_vectors is None else self.language_vectors(language).weight
-        parts = self.embeddings(language), vector, self.embedding_norm, self.dropout
-        first = tokens, rows, *parts, None if seeds is None else seeds[0, 0], self._stream_type(tokens)
+        first = self._first(tokens, language, rows, seeds)
         if last and self.fused is not None and seeds is not None and padding_mask is None and fits(self.shape, tokens):
             layers = [cast(TransformerLayer, layer(language)) for layer in list(self.layers)[:last]]
             return self.fused(first, layers, seeds[1:], only)
@@ -245,6 +243,13 @@ class XlingEncoder(nn.Module):
             states[-1] = self.final_norm(states[-1])
         return states
 
+    def _first(self, tokens: Tensor, language: str, rows: Tensor | None, seeds: Tensor | None) -> tuple[Any, ...]:
+        """The arguments of `input_layer`."""
+        vector = None if self.language_vectors is None else self.language_vectors(language).weight
+        low = self.shape.bf16_residual and autocasts_to_bfloat16(tokens.device.type)
+        parts = self.embeddings(language), vector, self.embedding_norm, self.dropout
+        return tokens, rows, *parts, None if seeds is None else seeds[0, 0], torch.bfloat16 if low else None
+
     def _seeds(self, tokens: Tensor) -> Tensor | None:
         """(1 + layers, 4, 2) int32: pairs for the dropout of L0 and of each layer's attention, nothing, its sublayers.
 
@@ -253,8 +258,3 @@ class XlingEncoder(nn.Module):
         if not (self.wants_seeds and self.training):
             return None
         return random_seeds(tokens, 1 + self.shape.layers, 4, 2)
-
-    def _stream_type(self, tokens: Tensor) -> torch.dtype | None:
-        """What the residual stream is to be cast to."""
-        low = self.shape.bf16_residual and autocasts_to_bfloat16(tokens.device.type)
-        return torch.bfloat16 if low else None

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 import functools
 import logging
-import os
 import subprocess
 import threading
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.modules.module import _has_any_global_hook
 
+from fairseq_xling import kernels
 from fairseq_xling.models import c_library
 from fairseq_xling.models.linear import Linear
 
@@ -56,7 +56,7 @@ ADDRESSES = ctypes.c_void_p * (2 * len(KINDS))
 @functools.cache
 def library() -> ctypes.CDLL | None:
     """The compiled kernel; ``None`` where there is none."""
-    if os.environ.get("XLING_NO_KERNEL", "") not in ("", "0"):
+    if not kernels.wanted():
         return None
     try:
         return _declared(ctypes.CDLL(str(c_library.compiled(SOURCES))))

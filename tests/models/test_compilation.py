@@ -109,3 +109,13 @@ def test_without_a_c_compiler_training_goes_on_uncompiled(monkeypatch, caplog):
     monkeypatch.setattr(compilation.shutil, "which", lambda name: None)
     assert not can_compile()
     assert "--torch-compile needs Triton and a C compiler; training goes on without it" in caplog.text
+
+
+def test_kernels_of_our_own_can_be_left_out(monkeypatch):
+    monkeypatch.setattr(compilation.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(compilation.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setenv("XLING_NO_KERNEL", "1")
+    assert not compilation._has_kernels()
+    monkeypatch.setattr(compilation.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setenv("XLING_NO_KERNEL", "")
+    assert not compilation._has_kernels()  # nor without Triton
