@@ -40,9 +40,11 @@ test:
 
 # of torch 2.11; in a folder of its own, as torch for a GPU brings one that belongs to it
 TRITON := triton==3.6.0
-test-kernels:
+.venv/kernels/triton:
 	@bash environment/install.sh --dev
-	@test -e .venv/kernels/triton || $(PY) -m pip install -q --disable-pip-version-check --no-deps --target .venv/kernels $(TRITON)
+	$(PY) -m pip install -q --disable-pip-version-check --no-deps --target .venv/kernels $(TRITON)
+
+test-kernels: .venv/kernels/triton
 	TRITON_INTERPRET=1 PYTHONPATH=.venv/kernels $(PY) -m pytest -n 2 tests/kernels
 
 test-slurm:
