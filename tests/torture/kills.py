@@ -13,11 +13,14 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+
+from tqdm import tqdm
 
 from fairseq_xling.command import one_line
 from tests.torture.work import SCENARIOS, Scenario, prepare, state
@@ -47,6 +50,9 @@ def start(work: Callable[[], None], folder: Path, log: Path, at_event: int = 0) 
     status = 1
     try:
         os.setsid()
+        tqdm.set_lock(
+            threading.RLock()
+        )  # the one before is shared by all children, and one was killed with it, perhaps
         handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(handle, 1)
         os.dup2(handle, 2)
