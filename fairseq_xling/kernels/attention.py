@@ -16,8 +16,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from fairseq_xling.models.dropout import HASH_FACTORS
-from fairseq_xling.models.fused_layers import HEAD as WIDTH
+from fairseq_xling.kernels.constants import HEAD as WIDTH
+from fairseq_xling.kernels.hashing import hashed
 
 BLOCK = 64
 """Queries (forward), or keys, of a step."""
@@ -28,7 +28,6 @@ SHARED_MEMORY = 184_320
 LOG2_E = tl.constexpr(1.4426950408889634)
 SCALE = tl.constexpr(WIDTH**-0.5)
 D = tl.constexpr(WIDTH)
-SPREAD, FIRST, SECOND = (tl.constexpr(factor) for factor in HASH_FACTORS)
 
 
 def available() -> bool:
@@ -46,7 +45,7 @@ def attention(qkv: Tensor, seeds: Tensor, heads: int, dropped: int) -> tuple[Ten
     Parameters
     ----------
     qkv : (batch, length, 3 heads 64) bfloat16
-        Queries, keys and values of each token, one after the other; contiguous. `length` as in `fused_layers.LENGTHS`.
+        Queries, keys and values of each token, one after the other; contiguous. `length` as in `constants.LENGTHS`.
     seeds : (2,) int32
         Decide on what is dropped; see `dropout.dropout_by`. One hash decides on two keys.
     heads : int
@@ -110,13 +109,8 @@ attention.register_autograd(_gradient, setup_context=_keep_for_backward)
 @triton.jit
 def _kept(rows, start, seeds, LENGTH: tl.constexpr, BLOCK: tl.constexpr, DROPPED: tl.constexpr):
     """Whether weights stay, of query `rows` (counted over all heads) and BLOCK keys; a hash serves two neighbours."""
-    first = tl.load(seeds).to(tl.uint32, bitcast=True)
-    second = tl.load(seeds + 1).to(tl.uint32, bitcast=True)
     pairs = (start // 2 + tl.arange(0, BLOCK // 2)).to(tl.uint32)
-    x = ((rows * (LENGTH // 2)).to(tl.uint32)[:, None] + (pairs + first)[None, :]) * SPREAD
-    x = (x ^ (x >> 16)) * FIRST ^ second
-    x = (x ^ (x >> 15)) * SECOND
-    x = x ^ (x >> 16)
+    x = hashed((rows * (LENGTH // 2)).to(tl.uint32)[:, None] + pairs[None, :], seeds)
     return tl.reshape(tl.join((x & 0xFFFF) >= DROPPED, (x >> 16) >= DROPPED), (rows.shape[0], BLOCK))
 
 

@@ -16,15 +16,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from fairseq_xling.models.dropout import HASH_FACTORS
+from fairseq_xling.kernels.hashing import hashed
 
 ROWS, WARPS = 2, 4
 """Rows that a block of threads works on at a time."""
 
 PARTS = 528
 """Blocks of threads of the backward pass, each of which sums over its rows: four for each multiprocessor of an H100."""
-
-SPREAD, FIRST, SECOND = (tl.constexpr(factor) for factor in HASH_FACTORS)
 
 Outputs = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -92,23 +90,13 @@ def residual_norm_backward(
 
 
 @residual_norm.register_fake
-def _(x: Tensor, added: Tensor, weight: Tensor, bias: Tensor, seeds: Tensor, dropped: int, eps: float) -> Outputs:
+def _(x: Tensor, added: Tensor, *_: Any) -> Outputs:
     mean, scale = (x.new_empty(x.shape[:-1], dtype=torch.float32) for _ in range(2))
     return torch.empty_like(x), torch.empty_like(added), mean, scale
 
 
 @residual_norm_backward.register_fake
-def _(
-    x: Tensor,
-    added: Tensor,
-    weight: Tensor,
-    seeds: Tensor,
-    mean: Tensor,
-    scale: Tensor,
-    of_stream: Tensor | None,
-    of_low: Tensor | None,
-    dropped: int,
-) -> tuple[Tensor, Tensor, Tensor]:
+def _(x: Tensor, added: Tensor, weight: Tensor, seeds: Tensor, mean: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
     parts = torch.sym_min(PARTS, (mean.numel() + ROWS - 1) // ROWS)
     return torch.empty_like(x), torch.empty_like(added), x.new_empty(parts, 2, x.shape[-1], dtype=torch.float32)
 
@@ -129,20 +117,11 @@ residual_norm.register_autograd(_gradient, setup_context=_keep_for_backward)
 
 
 @triton.jit
-def _kept(numbers, seeds, DROPPED: tl.constexpr):
-    """Whether elements stay, by their numbers; as `dropout.dropout_by` decides."""
-    x = (numbers + tl.load(seeds).to(tl.uint32, bitcast=True)) * SPREAD
-    x = (x ^ (x >> 16)) * FIRST ^ tl.load(seeds + 1).to(tl.uint32, bitcast=True)
-    x = (x ^ (x >> 15)) * SECOND
-    return ((x ^ (x >> 16)) & 0xFFFF) >= DROPPED
-
-
-@triton.jit
 def _sum(x, added, seeds, at, inside, DROPPED: tl.constexpr):
     """What is normalised, in float32, and what stays of `added`."""
     total = tl.load(x + at, inside, 0.0).to(tl.float32)
     more = tl.load(added + at, inside, 0.0).to(tl.float32)
-    kept = _kept(at.to(tl.uint32), seeds, DROPPED)
+    kept = (hashed(at.to(tl.uint32), seeds) & 0xFFFF) >= DROPPED  # as `dropout.dropout_by` decides
     return total + tl.where(kept, more * (65536 / (65536 - DROPPED)), 0.0), kept
 
 

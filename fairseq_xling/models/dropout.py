@@ -5,15 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fairseq_xling.kernels.constants import HASH_FACTORS
+
 STEPS = 2**15
 """A probability is rounded to a multiple of one part in so many; what stays is scaled by the rounded one."""
-
-
-HASH_FACTORS = 0x9E3779B1, 0x7FEB352D, 0x846CA68B
-"""Knuth's, by the golden ratio, then those of C. Wellons' lowbias32 (github.com/skeeto/hash-prospector).
-
-Without the first one, elements some powers of two apart are correlated by 2 %.
-"""
 
 
 def dropout(x: Tensor, probability: float) -> Tensor:

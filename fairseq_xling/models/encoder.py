@@ -251,9 +251,10 @@ class XlingEncoder(nn.Module):
         return tokens, rows, *parts, None if seeds is None else seeds[0, 0], torch.bfloat16 if low else None
 
     def _seeds(self, tokens: Tensor) -> Tensor | None:
-        """(1 + layers, 4, 2) int32: pairs for the dropout of L0 and of each layer's attention, nothing, its sublayers.
+        """(1 + layers, 4, 2) int32: pairs of seeds, first for the dropout of L0, then of each layer.
 
-        A GPU reads 16 bytes at a time, so pairs of pairs begin where it does.
+        A layer's are for its attention, for nothing, and for its two sublayers, which so begin at a multiple of 16
+        bytes, as a GPU likes to read.
         """
         if not (self.wants_seeds and self.training):
             return None

@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from fairseq_xling.kernels.constants import HEAD, LENGTHS
 from fairseq_xling.models.layers import TransformerLayer, at_positions, input_layer
 from fairseq_xling.models.linear import autocasts_to_bfloat16
 
 if TYPE_CHECKING:
     from fairseq_xling.models.encoder import Shape
-
-HEAD, LENGTHS = 64, (64, 128, 192, 256)
-"""Width of a head, and tokens of a row, that `kernels.attention` is made for."""
 
 PARTS = 2**16
 """Probabilities are rounded to one part in so many."""

@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from fairseq_xling.models.dropout import HASH_FACTORS
-from fairseq_xling.models.fused_layers import LENGTHS
+from fairseq_xling.kernels.constants import HASH_FACTORS, LENGTHS
 
 from . import INTERPRETED, triton_or_skip
 
