@@ -40,7 +40,8 @@ class Recipe:
     def flops(self) -> float:
         """Floating-point operations of training on one token: 6 for each weight that it meets, and attention.
 
-        15 % of the tokens are predicted, and only those meet the output map.
+        15 % of the tokens are predicted, and only those meet the output map. This is XLM's model, of which the table
+        knows a speed; ours also leaves out most of the last layer (`step_flops` in fairseq_xling/tasks/throughput.py).
         """
         weights = self.layers * (4 * self.dim**2 + 2 * self.dim * self.hidden)
         attention = 2 * self.layers * self.length * self.dim
