@@ -19,7 +19,8 @@ The grid's scale files lie in eval/grids: lab.toml (two settings a task), pocket
 Run it again after an interruption: finished settings are skipped, an interrupted one goes on where it stopped, and what
 was made from other inputs (checkpoint, data, options) is made again.
 
-What follows -- goes to fairseq-train after the grid's own options, and so overrides them.
+What follows -- goes to fairseq-train after the grid's own options, and so overrides them; rates, batch size and epochs
+stand in the grid file only.
 
 DATA holds a folder a task: nli or xnli, ner or wikiann, ud. Names of files: see eval/zero_shot.py -h.
 
@@ -88,13 +89,14 @@ def main() -> None:
     args = arguments()
     part = part_argument(args.part)
     from fairseq_xling.evaluation import grid
-    from fairseq_xling.evaluation.grid_file import read_grids
+    from fairseq_xling.evaluation.grid_file import read_grids, refuse_options_of_the_grid
     from fairseq_xling.evaluation.processes import run_jobs
     from fairseq_xling.evaluation.zero_shot import Run
     from fairseq_xling.models.transfer import read_pretrained
     from fairseq_xling.tasks.preemption import exit_when_told
 
     exit_when_told()
+    refuse_options_of_the_grid(args.options)
     source, dash, target = args.pair.partition("-")
     if not (source and dash and target):
         raise InputError(f"--pair {args.pair}: expected SOURCE-TARGET, such as en-fr")
@@ -123,6 +125,7 @@ def main() -> None:
     if args.dry_run:
         print("\n".join(attempt.command for attempt in missing))
         return
+    grid.check_before_training(missing)
     failures = run_jobs([attempt.job() for attempt in missing], args.jobs, f"{args.experiment} {args.pair}")
     if failures:
         raise InputError("\n".join(failures))

@@ -90,7 +90,7 @@ def _encoded(
 ) -> LabelledBatches:
     segmenter = side.model.segmenter(side.language)
     numbers = {label: number for number, label in enumerate(labels)}
-    items = [task.item(example, segmenter, numbers, side.model.model.max_positions()) for example in examples]
+    items = [task.item(example, segmenter, numbers, side.model.longest_row) for example in examples]
     pad = segmenter.vocabularies.dictionary(side.language).pad()
     return LabelledBatches(items, examples, side.language, pad, seed)
 

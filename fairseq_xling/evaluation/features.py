@@ -85,9 +85,9 @@ def sentence_features(
     Returns
     -------
     (layers + 1, sentences, dim) float32
-        An empty sentence is zero. Sentences longer than the model's positions are averaged over windows.
+        An empty sentence is zero. Sentences longer than the rows of training are averaged over windows.
     """
-    longest = pretrained.model.max_positions() - 2
+    longest = pretrained.longest_row - 2
     segmenter = pretrained.segmenter(language)
     pieces, owner = [], []
     for number, text in enumerate(texts):

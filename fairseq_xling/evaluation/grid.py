@@ -13,22 +13,25 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
 from fairseq_xling.analysis import mean_of_best_two
 from fairseq_xling.analysis.statistics import Setting as Reached
 from fairseq_xling.analysis.statistics import best_two
 from fairseq_xling.data.labelled_task import LabelledTask
 from fairseq_xling.data.split_files import find_split, parse_given
+from fairseq_xling.data.vocabulary import known_languages
 from fairseq_xling.evaluation.grid_file import Grid, Setting
 from fairseq_xling.evaluation.processes import Job
 from fairseq_xling.evaluation.zero_shot import FineTuned, Run, results_of, write_predictions
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.formats.files import atomic_write, sha256_of_file
 from fairseq_xling.formats.results import Result, append_results, latest, parse_signature, read_results, signature
+from fairseq_xling.models.transfer import read_pretrained
 from fairseq_xling.tasks.classification import XlingClassificationTask
 from fairseq_xling.tasks.parsing import XlingParsingTask
 from fairseq_xling.tasks.tagging import XlingTaggingTask
@@ -129,30 +132,47 @@ class Attempt:
         return shlex.join(["fairseq-train", *self.arguments])
 
     @cached_property
-    def inputs(self) -> dict[str, object]:
-        """What the result depends on: the command, and hashes of the files."""
+    def training_inputs(self) -> dict[str, object]:
+        """What the checkpoints depend on: the command, and hashes of the files."""
         model = self.model
         files = [model.checkpoint, model.vocabulary / "manifest.json"]
         files += [self.file(model.source, "train"), self.file(model.source, "dev")]
-        files.append(self.file(model.target, model.test_split))
-        hashes = {str(path): _hash(path, path.stat().st_mtime_ns) if path.is_file() else None for path in files}
-        return {"command": self.command, "test_split": model.test_split, "epochs": self.epochs, "files": hashes}
+        return {"command": self.command, "files": _hashes(files)}
+
+    @cached_property
+    def inputs(self) -> dict[str, object]:
+        """What the result depends on: also what is evaluated, and which epochs are chosen from."""
+        evaluated = [self.file(language, split) for language, split in wanted_splits(self)]
+        more = {"test_split": self.model.test_split, "epochs": self.epochs, "evaluated": _hashes(evaluated)}
+        return {**self.training_inputs, **more}
 
     @property
     def is_done(self) -> bool:
         """Whether the results are there and were made from the present inputs."""
-        return (self.folder / "results.jsonl").is_file() and self._same_inputs()
+        return (self.folder / "results.jsonl").is_file() and _same(self._noted(), self.inputs)
 
-    def _same_inputs(self) -> bool:
+    @property
+    def is_trained(self) -> bool:
+        """Whether all epochs were made; their last checkpoint may be gone."""
+        return (self.folder / "trained").is_file()
+
+    def _noted(self) -> dict[str, object]:
         path = self.folder / "inputs.json"
-        return path.is_file() and json.loads(path.read_text(encoding="utf-8")) == json.loads(json.dumps(self.inputs))
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
     def prepare(self) -> None:
-        """Empty the folder if it holds something made from other inputs; note the present ones."""
-        if self.folder.exists() and not self._same_inputs():
+        """Remove what was made from other inputs, the checkpoints only if they were; note the present ones."""
+        noted, results = self._noted(), self.folder / "results.jsonl"
+        if not _same(noted, self.training_inputs):
             for name in ("checkpoints", "predictions"):
                 shutil.rmtree(self.folder / name, ignore_errors=True)
-            (self.folder / "results.jsonl").unlink(missing_ok=True)
+            for name in ("trained", "results.jsonl"):
+                (self.folder / name).unlink(missing_ok=True)
+        elif not _same(noted, self.inputs):
+            if results.is_file():
+                (self.folder / "trained").touch()
+            shutil.rmtree(self.folder / "predictions", ignore_errors=True)
+            results.unlink(missing_ok=True)
         with atomic_write(self.folder / "inputs.json") as out:
             json.dump(self.inputs, out, indent=1)
 
@@ -171,11 +191,60 @@ def _hash(path: Path, changed: int) -> str:
     return sha256_of_file(path)
 
 
+def _hashes(files: Sequence[Path]) -> dict[str, str | None]:
+    return {str(path): _hash(path, path.stat().st_mtime_ns) if path.is_file() else None for path in files}
+
+
+def _same(noted: Mapping[str, Any], inputs: Mapping[str, Any]) -> bool:
+    """Whether `noted` says the same of everything in `inputs`; this code may have moved, and more may be noted."""
+    for key, value in json.loads(json.dumps(inputs)).items():
+        other = noted.get(key)
+        if key == "command" and other is not None:
+            other, value = _without_user_dir(other), _without_user_dir(value)
+        if key == "files" and other is not None:
+            other = {path: other.get(path) for path in value}
+        if other != value:
+            return False
+    return True
+
+
+def _without_user_dir(command: str) -> list[str]:
+    words = shlex.split(command)
+    place = words.index("--user-dir")
+    return words[:place] + words[place + 2 :]
+
+
+def check_before_training(attempts: Sequence[Attempt]) -> None:
+    """Refuse now what would be refused when hours of training are over.
+
+    Raises
+    ------
+    InputError
+        A language that the model does not have, epochs that will not be, malformed data, labels of the source's dev
+        or of a test set that the training data does not have.
+    """
+    for attempt in {attempt.task: attempt for attempt in attempts}.values():
+        model, labelled = attempt.model, TASKS[attempt.task][0]
+        languages = read_pretrained(model.checkpoint).languages or tuple(known_languages(model.vocabulary))
+        for language in (model.source, model.target):
+            if language not in languages:
+                raise InputError(f"the model knows no language '{language}'; it has {', '.join(languages)}")
+        if attempt.epochs and attempt.epochs[0] > attempt.grid.epochs and "--max-epoch" not in attempt.extra:
+            first, last = attempt.epochs
+            raise InputError(f"--epochs {first}-{last}: the grid has {attempt.grid.epochs} epochs of {attempt.task}")
+        labels = labelled.labels(labelled.read(attempt.file(model.source, "train"), model.source))
+        for language, split in wanted_splits(attempt):
+            path = attempt.file(language, split)
+            labelled.check_labels(labelled.read(path, language), labels, path)
+
+
 def run_attempt(attempt: Attempt) -> None:
     """Fine-tune, then evaluate on the source's dev and test and on the target."""
     attempt.prepare()
     print(attempt.command, flush=True)
-    train(attempt.arguments)
+    if not attempt.is_trained:
+        train(attempt.arguments)
+        (attempt.folder / "trained").touch()
     evaluate(attempt)
     if not attempt.epochs:
         (attempt.checkpoints / "checkpoint_last.pt").unlink(missing_ok=True)
@@ -197,7 +266,7 @@ def evaluate(attempt: Attempt) -> None:
     model, folder = attempt.model, attempt.folder
     results: list[Result] = []
     finetuned = FineTuned.load(best_checkpoint(attempt), attempt.data, model.vocabulary, model.files)
-    for language, split in wanted_splits(attempt):
+    for language, split in wanted_splits(attempt, print):
         evaluation = finetuned.evaluate(language, split)
         print(evaluation.report)
         results += results_of(evaluation, model.run, attempt.task, setting=attempt.setting.name)
@@ -209,7 +278,7 @@ def evaluate(attempt: Attempt) -> None:
     os.replace(temporary, folder / "results.jsonl")
 
 
-def wanted_splits(attempt: Attempt) -> list[tuple[str, str]]:
+def wanted_splits(attempt: Attempt, say: Callable[[str], None] = lambda _: None) -> list[tuple[str, str]]:
     """Source dev, source test where there is one, and the target."""
     model = attempt.model
     wanted = [(model.source, "dev"), (model.target, model.test_split)]
@@ -218,7 +287,7 @@ def wanted_splits(attempt: Attempt) -> list[tuple[str, str]]:
             attempt.file(model.source, model.test_split)
             wanted.insert(1, (model.source, model.test_split))
         except InputError as error:
-            print(f"{model.source} {model.test_split} is left out: {error}")
+            say(f"{model.source} {model.test_split} is left out: {error}")
     return wanted
 
 
@@ -228,14 +297,15 @@ def best_checkpoint(attempt: Attempt) -> Path:
         return attempt.checkpoints / "checkpoint_best.pt"
     first, last = attempt.epochs
     metric = TASKS[attempt.task][0].metric
-    reached: list[float] = []
+    reached: dict[int, float] = {}  # the last validation of an epoch is that of its checkpoint
     for line in (attempt.checkpoints / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
         entry = json.loads(line)
         if entry["phase"] == "valid":
-            reached.append(entry[metric])
-    number = max(range(first, min(last, len(reached)) + 1), key=lambda epoch: (reached[epoch - 1], -epoch), default=0)
-    if not number:
+            reached[int(entry["epoch"])] = entry[metric]
+    among = [epoch for epoch in reached if first <= epoch <= last]
+    if not among:
         raise InputError(f"--epochs {first}-{last}: there are {len(reached)} epochs", attempt.checkpoints)
+    number = max(among, key=lambda epoch: (reached[epoch], -epoch))
     return attempt.checkpoints / f"checkpoint{number}.pt"
 
 
@@ -258,7 +328,13 @@ def summarise(attempts: Sequence[Attempt]) -> list[Result]:
         if model.test_split == "dev" and "_source" not in metric:
             name = metric.replace("_dev", "", 1)  # of the target, dev is what is reported
         results.append(
-            replace(first, metric=name, value=value, signature=signature(**parts, select=rule, settings=names))
+            replace(
+                first,
+                **vars(model.run),  # an earlier call may have had another --experiment or --scale
+                metric=name,
+                value=value,
+                signature=signature(**parts, select=rule, settings=names),
+            )
         )
     return results
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,24 @@ from typing import Any
 from fairseq_xling.formats.errors import InputError
 
 SCHEDULES = ("linear", "fixed")
+
+OF_THE_GRID = {
+    "--lr": "lr",
+    "--head-lr": "head_lr",
+    "--batch-size": "batch_size",
+    "--max-sentences": "batch_size",
+    "--max-epoch": "epochs",
+    "--epoch-examples": "epoch_examples",
+}
+"""Options of fairseq-train that a grid file sets; names of settings, schedules and signatures follow from the file."""
+
+
+def refuse_options_of_the_grid(options: Iterable[str]) -> None:
+    """InputError where `options` would override what the grid file says, unseen by the schedule and the signature."""
+    for option in options:
+        name = option.partition("=")[0]
+        if name in OF_THE_GRID:
+            raise InputError(f"{name} after --: change '{OF_THE_GRID[name]}' in a copy of the grid file (--grid)")
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,13 @@ class Pretrained:
         In evaluation mode, on its device.
     data : path-like
         The data-bin that it was trained on: vocabularies and SentencePiece models.
+    trained_positions : int, optional
+        Positions that occurred in training; all that the model has, if None.
     """
 
-    def __init__(self, model: XlingModel, data: str | os.PathLike[str]):
+    def __init__(self, model: XlingModel, data: str | os.PathLike[str], trained_positions: int | None = None):
         self.model = model.eval()
+        self.trained_positions = trained_positions
         self.data = Path(data)
         self.languages = model.encoder.languages
         self._segmenters: dict[str, Segmenter] = {}
@@ -53,7 +56,7 @@ class Pretrained:
             (model,), _, task = checkpoint_utils.load_model_ensemble_and_task([os.fspath(checkpoint)], overrides)
         if not isinstance(model, XlingModel):
             raise InputError("not a checkpoint of a masked language model of this project", checkpoint)
-        return cls(model.to(device or default_device()), task.cfg.data)
+        return cls(model.to(device or default_device()), task.cfg.data, task.cfg.tokens_per_sample)
 
     def random_twin(self, seed: int) -> Pretrained:
         """The same architecture with fresh weights: what an untrained encoder gives (paper, Figure 7)."""
@@ -64,7 +67,12 @@ class Pretrained:
         fresh = type(encoder)(encoder.shape, encoder.sharing, encoder.vocabularies)
         twin = type(self.model)(fresh, encoder.vocabularies)
         torch.set_rng_state(generator_state)
-        return Pretrained(twin.to(self.device), self.data)
+        return Pretrained(twin.to(self.device), self.data, self.trained_positions)
+
+    @property
+    def longest_row(self) -> int:
+        """Most tokens of a row: positions beyond those of training are as they were drawn."""
+        return min(self.model.max_positions(), self.trained_positions or self.model.max_positions())
 
     @property
     def device(self) -> torch.device:

@@ -17,8 +17,9 @@ TITLES = {"nli": "NLI (accuracy)", "ner": "NER (F1)", "parsing": "Parsing (LAS)"
 
 DEFAULT = "default"
 
-RULES_THAT_MUST_AGREE = ("rule", "split", "casing")
-"""Parts of the signature that must be one within a column: other rules give numbers that do not compare."""
+MUST_AGREE = {"rule": "rules", "split": "splits", "casing": "casings", "data": "data"}
+"""Parts of the signature, and their plural, that must be one within a column: other rules or another test set (that of
+another world of the lab, say) give numbers that do not compare."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def make_table(results: Iterable[Result], scale: str, pairs: Sequence[str] | Non
     Raises
     ------
     InputError
-        No results of that kind, or results within one column that were scored by different rules.
+        No results of that kind, or results within one column that were scored by different rules or on different data.
     """
     wanted = latest(select(results, scale=scale, task=list(METRICS)))
     main = [result for result in wanted if result.metric == METRICS[result.task]]
@@ -121,12 +122,12 @@ def make_table(results: Iterable[Result], scale: str, pairs: Sequence[str] | Non
 
 
 def _check_one_rule(results: list[Result]) -> None:
-    for part in RULES_THAT_MUST_AGREE:
+    for part, many in MUST_AGREE.items():
         values = {parse_signature(result.signature).get(part) for result in results}
         if len(values) > 1:
             first = results[0]
             raise InputError(
-                f"results of {first.task} for {first.pair} were scored with different {part}s: "
+                f"results of {first.task} for {first.pair} were scored with different {many}: "
                 f"{', '.join(sorted(map(str, values)))}; they do not compare"
             )
 

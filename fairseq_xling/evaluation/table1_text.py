@@ -63,8 +63,9 @@ def caption(table: Table) -> str:
     """What the numbers are."""
     seeds = sorted({cell.seeds for row in table.rows for cell in row.cells.values()})
     counted = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+    many = "s, mean ± sample standard deviation" if seeds[-1] > 1 else ""
     text = (
-        f"Zero-shot transfer at scale {table.scale}, per cent, {counted} seed{'s' if seeds[-1] > 1 else ''}: the mean "
+        f"Zero-shot transfer at scale {table.scale}, per cent, {counted} seed{many}: the mean "
         "of the two settings that are best on the source language's dev set. Δ: mean difference to default."
     )
     if any(cell.paper is not None for row in table.rows for cell in row.cells.values()):

@@ -43,11 +43,11 @@ class WindowedWords:
 
     Notes
     -----
-    A word of more subwords than the model has positions is cut.
+    A word of more subwords than the rows of training is cut.
     """
 
     def __init__(self, pretrained: Pretrained, sentences: Sequence[Sequence[str]], language: str):
-        longest = pretrained.model.max_positions() - 2
+        longest = pretrained.longest_row - 2
         segmenter = pretrained.segmenter(language)
         cache: dict[str, list[int]] = {}
         self.pieces: list[np.ndarray] = []

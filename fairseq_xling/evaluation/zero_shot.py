@@ -163,8 +163,9 @@ class FineTuned:
 def results_of(evaluation: Evaluation, run: Run, task: str, **more: str) -> list[Result]:
     """The lines of one evaluation for ``results.jsonl``.
 
-    Names of metrics: ``f1`` on the target language, ``f1_source`` on the language of fine-tuning, either with ``_dev``
-    behind it on development data; ``f1_majority`` is the best constant answer on the same data.
+    Names of metrics: ``f1`` on the target language's test set, ``f1_source`` on the language of fine-tuning, either
+    with ``_dev`` behind it on development data and ``_train`` on training data, so that only test scores go into
+    tables; ``f1_majority`` is the best constant answer on the same data.
 
     Parameters
     ----------
@@ -172,9 +173,8 @@ def results_of(evaluation: Evaluation, run: Run, task: str, **more: str) -> list
         Further parts of the signature.
     """
     parts = evaluation.signature
-    suffix = ("_source" if parts["language"] == parts["source"] else "") + (
-        "_dev" if parts["split"] in ("dev", "valid") else ""
-    )
+    split = "dev" if parts["split"] == "valid" else parts["split"]
+    suffix = ("_source" if parts["language"] == parts["source"] else "") + ("" if split == "test" else f"_{split}")
     base = Result(run.experiment, run.pair, run.scale, run.seed, task, "-", None, 0.0, None, 1, "rule:none")
     results = []
     for score in evaluation.scores:

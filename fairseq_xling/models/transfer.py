@@ -75,6 +75,8 @@ class Description:
     head : str
         ``classification``, ``tagging`` or ``parsing``.
     labels : tuple of str
+    trained_positions : int
+        Positions that pretraining made use of; 0 in old checkpoints, which do not say.
     """
 
     shape: Shape
@@ -83,6 +85,12 @@ class Description:
     source: str
     head: str
     labels: tuple[str, ...]
+    trained_positions: int = 0
+
+    @property
+    def longest_row(self) -> int:
+        """Most tokens of a row by default: as many as pretraining had, as positions beyond are as they were drawn."""
+        return self.trained_positions or self.shape.max_positions
 
     @property
     def sharing(self) -> Sharing:
@@ -119,6 +127,8 @@ class Pretrained:
         Names as in `XlingEncoder`.
     data : str
         Data-bin that it was trained on, where it was then.
+    trained_positions : int
+        Positions that occurred in its blocks; the model may have more.
     """
 
     shape: Shape
@@ -126,6 +136,7 @@ class Pretrained:
     languages: tuple[str, ...]
     weights: dict[str, Tensor]
     data: str
+    trained_positions: int
 
 
 def read_pretrained(path: str | Path) -> Pretrained:
@@ -152,7 +163,8 @@ def read_pretrained(path: str | Path) -> Pretrained:
     except (TypeError, ValueError, AttributeError) as error:
         raise InputError(f"the checkpoint's configuration is damaged: {error}", path) from None
     languages = _languages(task, weights, sharing)
-    return Pretrained(shape, str(sharing), languages, weights, str(task.get("data", "")))
+    trained = min(int(task.get("tokens_per_sample") or shape.max_positions), shape.max_positions)
+    return Pretrained(shape, str(sharing), languages, weights, str(task.get("data", "")), trained)
 
 
 def _languages(task: Mapping[str, Any], weights: Mapping[str, Tensor], sharing: Sharing) -> tuple[str, ...]:

@@ -42,7 +42,8 @@ class XlingTransferTaskConfig(FairseqDataclass):
         metadata={"help": "files that are named otherwise: LANGUAGE.SPLIT=PATH, separated by commas"},
     )
     longest_row: int = field(
-        default=0, metadata={"help": "most tokens of a row; longer sentences take several (default: all the model has)"}
+        default=0,
+        metadata={"help": "most tokens of a row; longer sentences take several (default: as many as in pretraining)"},
     )
     epoch_examples: int = field(
         default=0, metadata={"help": "examples of an epoch; XLM's NLI epochs have 20,000 (default: all)"}
@@ -115,7 +116,15 @@ class TransferTask(AutocastTask):
         if dropout >= 0:
             shape = type(shape)(**{**vars(shape), "dropout": dropout, "attention_dropout": dropout})
         labels = self.labelled.labels(self.read(source, self.cfg.train_subset))
-        return Description(shape, pretrained.separate, languages, source, self.labelled.head, tuple(labels))
+        return Description(
+            shape,
+            pretrained.separate,
+            languages,
+            source,
+            self.labelled.head,
+            tuple(labels),
+            pretrained.trained_positions,
+        )
 
     def _announce(self, model: Any) -> None:
         assert self.description is not None
@@ -162,17 +171,18 @@ class TransferTask(AutocastTask):
         assert description is not None, "the model is built before data is encoded"
         if language not in description.languages:
             raise InputError(f"the model knows no language '{language}'; it has {', '.join(description.languages)}")
-        limit = self._longest_row(description.shape.max_positions)
+        limit = self._longest_row(description)
         segmenter = Segmenter(self.cfg.vocabulary, language)
         numbers = {label: number for number, label in enumerate(description.labels)}
         items = [self.labelled.item(example, segmenter, numbers, limit) for example in examples]
         pad = segmenter.vocabularies.dictionary(language).pad()
         return LabelledBatches(items, examples, language, pad, **training)
 
-    def _longest_row(self, most: int) -> int:
+    def _longest_row(self, description: Description) -> int:
+        most = description.shape.max_positions
         if self.cfg.longest_row and not 8 <= self.cfg.longest_row <= most:
             raise InputError(f"--longest-row {self.cfg.longest_row}: expected 8 to {most}, the model's positions")
-        return self.cfg.longest_row or most
+        return self.cfg.longest_row or description.longest_row
 
     def load_dataset(self, split: str, epoch: int = 1, combine: bool = False, **kwargs: Any) -> None:
         """Read and encode a split of the source language."""

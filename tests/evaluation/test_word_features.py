@@ -39,7 +39,7 @@ def test_every_word_in_its_place_and_layer(model, sentences, pooling):
     assert found.shape == (5, sum(map(len, sentences)), 16)
     before = 0
     for words in sentences:
-        if words and len(model.segmenter(LANGUAGE).encode_words(words)[0]) <= 22:
+        if words and len(model.segmenter(LANGUAGE).encode_words(words)[0]) <= model.longest_row - 2:
             expected = one_by_one(model, words, pooling)
             np.testing.assert_allclose(found[:, before : before + len(words)], expected, atol=2e-5)
         before += len(words)
@@ -50,9 +50,14 @@ def test_some_words_have_several_subwords_so_that_both_poolings_differ(model, se
     assert not np.allclose(first, mean)
 
 
+def test_rows_are_as_long_as_in_training_though_the_model_has_more_positions(model):
+    assert (model.longest_row, model.model.max_positions()) == (16, 24)
+    assert model.random_twin(1).longest_row == 16
+
+
 def test_long_sentences_are_cut_between_words(model):
     word = "unbekanntes"
-    longest = model.model.max_positions() - 2
+    longest = model.longest_row - 2
     length = len(model.segmenter(LANGUAGE).encode_words([word])[0])
     windows = WindowedWords(model, [[word] * 20], LANGUAGE)
     assert 1 < length < longest
@@ -66,7 +71,7 @@ def test_long_sentences_are_cut_between_words(model):
 
 def test_a_word_of_more_subwords_than_positions_is_cut(model):
     windows = WindowedWords(model, [["kt" * 40, "sa"]], LANGUAGE)
-    assert len(windows.pieces[0]) == model.model.max_positions()
+    assert len(windows.pieces[0]) == model.longest_row
 
 
 def test_sentence_features_are_means_of_subwords_and_empty_ones_zero(model, sentences):

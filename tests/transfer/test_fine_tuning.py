@@ -111,14 +111,22 @@ def test_dropout_as_in_pretraining_unless_given(data, shared_model, tmp_path):
     assert [(shape.dropout, shape.attention_dropout) for shape in shapes] == [(0.1, 0.1), (0.25, 0.25)]
 
 
-def test_a_training_sentence_longer_than_the_model_takes_several_rows(data, shared_model, tmp_path, caplog):
+@pytest.mark.parametrize(
+    ("options", "longest"), [([], r"1[456]"), (["--longest-row", 8], "8"), (["--longest-row", 128], r"1[12]\d")]
+)
+def test_a_long_training_sentence_takes_rows_as_long_as_in_pretraining(
+    data, shared_model, tmp_path, caplog, options, longest
+):
+    """Pretraining had 16 tokens a row (`tasks.pretraining.arguments`), the model has 128 positions."""
     folder = tmp_path / "ner"
     shutil.copytree(data / "ner", folder)
     with open(folder / "en.train.tsv", "a") as out:
         out.write("".join(f"{word}\tO\n" for word in world.lexicon("en") * 5) + "\n")
     caplog.set_level("INFO")
-    train("tagging", folder, shared_model, tmp_path / "run", "--max-update", 1)
-    assert re.search(r"en train: 65 examples, .* longest row 1[12]\d; 1 long sentences in several rows", caplog.text)
+    train("tagging", folder, shared_model, tmp_path / "run", "--max-update", 1, *options)
+    assert re.search(
+        rf"en train: 65 examples, .* longest row {longest}; \d+ long sentences in several rows", caplog.text
+    )
 
 
 def test_what_is_odd_in_sentences_goes_through(data, shared_model, tmp_path):

@@ -1,5 +1,6 @@
 """The grid: selection by the source's dev set, resuming, what is done again, warnings, grid files."""
 
+import contextlib
 import json
 import runpy
 import shutil
@@ -9,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from fairseq_xling.evaluation import grid
-from fairseq_xling.evaluation.grid_file import Grid, Setting, read_grids
+from fairseq_xling.evaluation.grid_file import Grid, Setting, read_grids, refuse_options_of_the_grid
 from fairseq_xling.evaluation.processes import Job, run_jobs
 from fairseq_xling.evaluation.zero_shot import Run
 from fairseq_xling.formats.errors import InputError
@@ -75,17 +76,88 @@ def test_what_was_made_from_other_inputs_goes_away(model, data, tmp_path):
     assert not (attempt.folder / "results.jsonl").exists()
 
 
+def test_other_test_data_is_scored_without_training_again(model, data, tmp_path, monkeypatch):
+    folder = tmp_path / "data"
+    shutil.copytree(data, folder)
+    (folder / "ner" / "en.test.tsv").unlink()
+    only = replace(TINY, lr=(0.01,))
+    (attempt,) = attempts_of(model, folder, tmp_path, wanted=only)
+    grid.run_attempt(attempt)
+    monkeypatch.setattr(grid, "train", lambda arguments: pytest.fail("trained again"))
+    for text in ("abc\tO\n\n", "abc\tB-PER\n\n"):  # a test set of the source that comes later, and changes
+        (folder / "ner" / "en.test.tsv").write_text(text)
+        (attempt,) = attempts_of(model, folder, tmp_path, wanted=only)
+        assert not attempt.is_done
+        grid.run_attempt(attempt)
+        assert attempt.is_done
+    results = {result.metric: result for result in read_results(attempt.folder / "results.jsonl")}
+    assert results["f1_source"].n == 1
+    (attempt,) = attempts_of(replace(model, test_split="dev"), folder, tmp_path, wanted=only)
+    grid.run_attempt(attempt)
+    assert "f1_dev" in {result.metric for result in read_results(attempt.folder / "results.jsonl")}
+
+
+def test_the_code_may_move(model, data, tmp_path, monkeypatch):
+    attempts_of(model, data, tmp_path)[0].prepare()
+    (attempts_of(model, data, tmp_path)[0].folder / "results.jsonl").touch()
+    monkeypatch.setattr(grid, "USER_DIR", tmp_path / "another place" / "fairseq_xling")
+    assert attempts_of(model, data, tmp_path)[0].is_done
+
+
 def test_early_epochs_can_be_selected(model, data, tmp_path):
     (attempt,) = attempts_of(model, data, tmp_path, wanted=replace(TINY, lr=(0.01,)), epochs=(1, 2))
     assert "--no-epoch-checkpoints" not in attempt.arguments
-    attempt.checkpoints.mkdir(parents=True)
-    lines = [{"phase": "valid", "f1": value} for value in (0.2, 0.5, 0.9)]
-    (attempt.checkpoints / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write_validations(attempt, (1, 0.2), (2, 0.5), (3, 0.9))
     assert grid.best_checkpoint(attempt).name == "checkpoint2.pt"
     assert grid.best_checkpoint(replace(attempt, epochs=(1, 9))).name == "checkpoint3.pt"
     assert grid.best_checkpoint(replace(attempt, epochs=None)).name == "checkpoint_best.pt"
     with pytest.raises(InputError, match="there are 3 epochs"):
         grid.best_checkpoint(replace(attempt, epochs=(4, 5)))
+
+
+def write_validations(attempt, *reached):
+    """Lines of metrics.jsonl for (epoch, f1)."""
+    attempt.checkpoints.mkdir(parents=True, exist_ok=True)
+    lines = [{"phase": "valid", "epoch": float(epoch), "f1": value} for epoch, value in reached]
+    (attempt.checkpoints / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+@pytest.mark.parametrize(
+    ("reached", "best"),
+    [
+        ([(1, 0.1), (1, 0.4), (2, 0.2), (2, 0.3)], 1),  # --validate-interval-updates: the end of an epoch counts
+        ([(1, 0.9), (1, 0.2), (2, 0.3)], 2),
+        ([(2, 0.5), (4, 0.9)], 2),  # --validate-interval 2: epoch 4 is not among 1-3
+        ([(1, 0.5), (2, 0.5)], 1),
+    ],
+)
+def test_epochs_with_more_or_fewer_validations(model, data, tmp_path, reached, best):
+    (attempt,) = attempts_of(model, data, tmp_path, wanted=replace(TINY, lr=(0.01,)), epochs=(1, 3))
+    write_validations(attempt, *reached)
+    assert grid.best_checkpoint(attempt).name == f"checkpoint{best}.pt"
+
+
+@pytest.mark.parametrize(
+    ("target", "epochs", "added", "says"),
+    [
+        ("fr", None, None, None),
+        ("de", None, None, "the model knows no language 'de'; it has en, fr"),
+        ("fr", (3, 4), None, "--epochs 3-4: the grid has 2 epochs of ner"),
+        ("fr", (2, 4), None, None),
+        ("fr", None, "abc\tB-MISC\n\n", "entity type MISC unknown to the model"),
+        ("fr", None, "abc\n\n", "expected a token and a tag"),
+    ],
+)
+def test_what_would_fail_after_training_fails_before(model, data, tmp_path, target, epochs, added, says):
+    folder = tmp_path / "data"
+    shutil.copytree(data, folder)
+    if added:
+        with open(folder / "ner" / "fr.test.tsv", "a") as out:
+            out.write(added)
+    attempts = attempts_of(replace(model, target=target), folder, tmp_path, epochs=epochs)
+    with pytest.raises(InputError, match=says) if says else contextlib.nullcontext():
+        grid.check_before_training(attempts)
+    grid.check_before_training([])  # nothing to train
 
 
 def line(metric, value, n=600, task="nli", **fields):
@@ -104,6 +176,16 @@ def test_the_two_best_on_dev_count_whatever_the_target_says(model, data, tmp_pat
     assert parse_signature(results["accuracy"].signature)["select"] == "mean_of_best_2_of_3_by_source_dev"
     one = grid.summarise(attempts[:1])
     assert {result.metric: result.value for result in one}["accuracy"] == 0.99
+
+
+def test_results_bear_the_present_name_and_scale(model, data, tmp_path):
+    """Settings that are done are not run again under another --experiment or --scale, but are counted under it."""
+    other = replace(model, run=Run("mine", "en-fr", "pocket", 3))
+    attempts = attempts_of(other, data, tmp_path, "nli")
+    for attempt in attempts:
+        append_results(attempt.folder / "results.jsonl", [line("accuracy_source_dev", 0.8), line("accuracy", 0.6)])
+    found = grid.summarise(attempts)
+    assert {(r.experiment, r.pair, r.scale, r.seed) for r in found} == {("mine", "en-fr", "pocket", 3)}
 
 
 def test_dev_of_the_target_stands_in_for_a_missing_test_set(model, data, tmp_path):
@@ -179,6 +261,21 @@ def test_malformed_grid_files(tmp_path, text, says):
     path.write_text(text)
     with pytest.raises(InputError, match=says):
         read_grids(path)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--cpu", "--feature-dropout", "0.1"], None),
+        (["--cpu", "--lr", "0.1"], "--lr after --: change 'lr' in a copy of the grid file"),
+        (["--batch-size=8"], "change 'batch_size'"),
+        (["--max-epoch", "9"], "change 'epochs'"),
+    ],
+)
+def test_what_the_grid_file_says_is_not_overridden_unseen(options, says):
+    """Else all settings of the grid would be one, under names that are not theirs, and the schedule another's."""
+    with pytest.raises(InputError, match=says) if says else contextlib.nullcontext():
+        refuse_options_of_the_grid(options)
 
 
 def test_names_of_settings_differ():

@@ -10,7 +10,7 @@ from fairseq_xling.evaluation.paper_table1 import PAIRS, TASKS, experiments, pap
 from fairseq_xling.evaluation.table1 import METRICS, make_table
 from fairseq_xling.evaluation.table1_text import to_csv, to_latex, to_markdown
 from fairseq_xling.formats.errors import InputError
-from fairseq_xling.formats.results import Result
+from fairseq_xling.formats.results import Result, read_results
 
 from ..conftest import ROOT
 
@@ -67,7 +67,13 @@ def test_markdown_line_by_line():
         "| chance | 33.3 |  | 1.0 |  |",
         "| majority | 35.0 |  |  |  |",
     ]
-    assert "1 to 3 seeds" in lines[-1]
+    assert "per cent, 1 to 3 seeds, mean ± sample standard deviation: the mean of the two" in lines[-1]
+    assert "±" not in to_markdown(make_table([LAB[0]], "lab"))
+
+
+def test_the_documents_table_is_what_the_command_prints():
+    printed = to_markdown(make_table(read_results(ROOT / "docs" / "results" / "table1_lab.jsonl"), "lab"))
+    assert printed in (ROOT / "docs" / "transfer.md").read_text(encoding="utf-8")
 
 
 def test_csv_and_latex():
@@ -127,6 +133,15 @@ def test_other_rules_do_not_stand_in_one_column():
         make_table([*LAB, result("no_anchors", 0.5, rule="other")], "lab")
     with pytest.raises(InputError, match="no results of NLI, NER or parsing at scale paper"):
         make_table(LAB, "paper")
+
+
+def test_other_test_sets_do_not_stand_in_one_column():
+    """As of the lab with and without ``--shared 0.75``: the seeds of one row would be of two worlds."""
+    files = [ROOT / "docs" / "results" / f"{name}_lab.jsonl" for name in ("table1", "anchors")]
+    for path in files:
+        make_table(read_results(path), "lab")
+    with pytest.raises(InputError, match=r"results of nli for qaa-qab were scored with different data: qab.test.tsv@"):
+        make_table([result for path in files for result in read_results(path)], "lab")
 
 
 def test_figure3_is_drawn(tmp_path):

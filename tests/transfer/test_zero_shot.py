@@ -111,6 +111,14 @@ def test_results_hold_the_contract(models, data):
     assert vocabulary.startswith(parts["vocabulary"])
 
 
+@pytest.mark.parametrize(("split", "suffix"), [("test", ""), ("valid", "_dev"), ("dev", "_dev"), ("train", "_train")])
+def test_only_the_test_set_has_the_bare_name(models, split, suffix):
+    evaluation = FineTuned.load(models["tagging"]).evaluate("fr", split)
+    metrics = {line.metric for line in results_of(evaluation, Run("default", "en-fr"), "ner")}
+    assert {f"f1{suffix}", f"f1{suffix}_majority"} <= metrics
+    assert ("f1" in metrics) == (split == "test")
+
+
 def test_batches_and_rows_do_not_change_predictions(models):
     """One sentence at a time, all together; padding and windows must not matter beyond rounding."""
     finetuned = FineTuned.load(models["parsing"])
