@@ -8,9 +8,11 @@ from pathlib import Path
 
 from fairseq_xling.command import run_command, seed_number
 from fairseq_xling.corpus.codeswitch import SwitchOptions, rates, switch_file, translation_table
+from fairseq_xling.corpus.notes import carry_notes, read_notes
 from fairseq_xling.corpus.progress import text_progress
 from fairseq_xling.formats.dictionary import inverted, read_weighted
 from fairseq_xling.formats.errors import InputError
+from fairseq_xling.formats.manifest import CASINGS
 
 EXAMPLE = """
 Each running word that has a translation is replaced with probability --rate, but at most --cap of the words of any
@@ -34,6 +36,7 @@ def main() -> None:
         "--dictionary", type=Path, required=True, help="source<TAB>target<TAB>quality, or MUSE's format"
     )
     parser.add_argument("--inverted", action="store_true", help="read the dictionary from target to source")
+    parser.add_argument("--casing", choices=CASINGS, help="of the text (default: what notes.json beside it says)")
     parser.add_argument("--rate", type=float, default=0.30, help="probability for a dictionary word (%(default)s)")
     parser.add_argument("--cap", type=float, default=0.15, help="highest share of the words of a block (%(default)s)")
     parser.add_argument("--seed", type=seed_number, default=1, help="(%(default)s)")
@@ -43,8 +46,10 @@ def main() -> None:
         if not 0 < getattr(args, name) <= 1:
             raise InputError(f"--{name} is {getattr(args, name)}; expected a number above 0, at most 1")
     weights = read_weighted(args.dictionary)
-    table = translation_table(inverted(weights) if args.inverted else weights)
+    casing = args.casing or read_notes(args.text.parent)["casing"]
+    table = translation_table(inverted(weights) if args.inverted else weights, casing)
     options = SwitchOptions(args.rate, args.cap, args.seed)
+    carry_notes(args.text, args.out)
     with text_progress("switch", [args.text]) as bar:
         print(rates(switch_file(args.text, args.out, table, options, args.workers, bar.update)))
 

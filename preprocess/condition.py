@@ -12,6 +12,7 @@ from fairseq_xling.corpus.codeswitch import rates
 from fairseq_xling.corpus.conditions import CONDITIONS, SCALES, build_condition, find_domains
 from fairseq_xling.corpus.databin import describe
 from fairseq_xling.corpus.prepare import prepare_languages
+from fairseq_xling.formats.manifest import CASINGS
 
 EXAMPLE = """
 TEXT holds text/<domain>/<lang>.{train,valid,test}.txt, dictionaries/<a>-<b>.weighted.tsv for extra_anchors, and gets
@@ -43,7 +44,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--dictionary", type=Path, help="weighted dictionary, source to target, for extra_anchors")
     parser.add_argument("--bpe-joint", type=int, help="subwords of the joint BPE, instead of the scale's")
     parser.add_argument("--bpe-each", type=int, help="subwords of each language's BPE, instead of the scale's")
-    parser.add_argument("--casing", help="with --raw: of the text (cased)", default="cased")
+    parser.add_argument("--casing", choices=CASINGS, help="with --raw: of the text (as text there is, else cased)")
     parser.add_argument("--allow-unknown", action="store_true", help="accept more than 1 %% of unknown tokens")
     parser.add_argument("--seed", type=seed_number, default=1, help="of samples and code-switching (%(default)s)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (%(default)s)")

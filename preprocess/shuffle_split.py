@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from fairseq_xling.command import run_command, seed_number
+from fairseq_xling.corpus.notes import carry_notes
 from fairseq_xling.corpus.progress import text_progress
 from fairseq_xling.corpus.steps import shuffle_split
 
@@ -29,6 +30,8 @@ def main() -> None:
     parser.add_argument("--test", type=int, default=5000, help="sentences of the test set (%(default)s)")
     parser.add_argument("--seed", type=seed_number, default=1, help="(%(default)s)")
     args = parser.parse_args()
+    for text in args.text:
+        carry_notes(text, args.out)
     with text_progress("shuffle", args.text) as bar:
         counts = shuffle_split(args.text, args.out, args.valid, args.test, args.seed, bar.update)
     print("; ".join(f"{number:,} {key}" for key, number in counts.items()))

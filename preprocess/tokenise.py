@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fairseq_xling.command import run_command
 from fairseq_xling.corpus.lines import LineStep, write_lines
+from fairseq_xling.corpus.notes import write_notes
 from fairseq_xling.corpus.progress import text_progress
 from fairseq_xling.corpus.words import TOKENISATIONS, tokenisation_of
 from fairseq_xling.formats.manifest import CASINGS
@@ -15,6 +16,7 @@ from fairseq_xling.formats.manifest import CASINGS
 EXAMPLE = """
 moses: sacremoses, without XML escapes. jieba: Chinese word segmentation; the paper used Stanford's segmenter (a CRF
 trained on the Chinese Treebank), which cuts names and compounds more finely: see docs/preprocessing.md.
+notes.json beside the text says what was done, so a folder is for text of one casing.
 Lines that are not UTF-8 or longer than 1 MiB are left out and counted.
 
 example:
@@ -39,6 +41,7 @@ def main() -> None:
     args = parser.parse_args()
     kind = args.tokenisation or tokenisation_of(args.lang)
     step = LineStep(args.lang, kind, args.casing, args.split, args.json, args.keep_blank)
+    write_notes(args.out.parent, args.casing, {args.lang: kind})
     with text_progress("tokenise", [args.text]) as bar:
         print(write_lines(args.text, args.out, step, args.workers, bar.update))
 

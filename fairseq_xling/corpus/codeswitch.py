@@ -10,6 +10,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from fairseq_xling.corpus.parallel import ordered_map
+from fairseq_xling.corpus.words import change_case
 from fairseq_xling.formats.files import atomic_write
 from fairseq_xling.formats.text import read_blocks
 
@@ -35,17 +36,19 @@ class SwitchOptions:
     seed: int = 1
 
 
-def translation_table(weights: Mapping[str, Mapping[str, float]]) -> dict[str, Translations]:
-    """From word to translation to quality, the table to draw from.
+def translation_table(weights: Mapping[str, Mapping[str, float]], casing: str = "cased") -> dict[str, Translations]:
+    """From word to translation to quality, the table to draw from, for text of a casing.
 
-    Translations of several words are left out (they would shift the text's length), as are qualities that are not
-    positive and translations identical to the word, which are anchors already. Words are lower-cased.
+    Words and translations are cased as the text is: a translation spelt otherwise would be no anchor. Translations of
+    several words are left out (they would shift the text's length), as are qualities that are not positive and
+    translations identical to the word, which are anchors already. Words are lower-cased in any case.
     """
     merged: dict[str, Counter[str]] = {}
-    for word, translations in weights.items():
-        for translation, quality in translations.items():
-            if quality > 0 and " " not in translation and " " not in word and translation.lower() != word.lower():
-                merged.setdefault(word.lower(), Counter())[translation] += quality  # type: ignore[assignment]
+    for entry, translations in weights.items():
+        word = change_case(entry, casing).lower()
+        for translation, quality in ((change_case(other, casing), quality) for other, quality in translations.items()):
+            if quality > 0 and " " not in translation and " " not in word and translation.lower() != word:
+                merged.setdefault(word, Counter())[translation] += quality  # type: ignore[assignment]
     table = {}
     for word, found in merged.items():
         ranked = sorted(found.items(), key=lambda item: (-item[1], item[0]))

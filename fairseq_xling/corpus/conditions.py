@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from fairseq_xling.corpus.progress import text_progress
 from fairseq_xling.corpus.steps import count_sentences, sample
 from fairseq_xling.formats.dictionary import Weights, inverted, read_weighted, through_pivot
 from fairseq_xling.formats.errors import InputError
-from fairseq_xling.formats.files import atomic_write, sha256_of_file
+from fairseq_xling.formats.files import alone, atomic_write, sha256_of_file
 from fairseq_xling.formats.text import find_text
 
 PIVOT = "en"
@@ -206,6 +206,27 @@ def _stamp(stamp: Path, wanted: Mapping[str, Any], result: Mapping[str, Any]) ->
         json.dump({"wanted": wanted, "result": result}, out)
 
 
+def _derived(
+    prefix: Path, out: Path, wanted: Mapping[str, Any], make_train: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
+    """Make text `out` from `prefix`, unless it is there; what `make_train`, which writes the train file, says.
+
+    Several conditions may need the same text at once: one process makes it, the others wait.
+    """
+    stamp, lang = out.with_name(f"{out.name}.json"), out.name
+    if (result := _is_done(stamp, wanted)) is not None:
+        return result
+    with alone(out):
+        if (result := _is_done(stamp, wanted)) is not None:
+            return result
+        result = make_train()
+        _copy_held_out(prefix, out)
+        notes = read_notes(prefix.parent)
+        write_notes(out.parent, notes["casing"], {lang: notes["tokenisation"].get(lang, "none")})
+        _stamp(stamp, wanted, result)
+    return result
+
+
 def _copy_held_out(prefix: Path, out: Path) -> None:
     for split in ("valid", "test"):
         path = find_text(prefix, split)
@@ -225,18 +246,14 @@ def _same_size(folder: Path, lang: str, domains: Domains, seed: int, workers: in
     source = _need(prefix, "train")
     out = folder / "derived" / f"{domains.other}-like-{domains.usual}-{seed}" / lang
     wanted = {"source": sha256_of_file(source), "reference": sha256_of_file(reference), "seed": seed}
-    stamp = out.with_name(f"{lang}.json")
-    result = _is_done(stamp, wanted)
-    if result is None:
+
+    def draw() -> dict[str, Any]:
         count = count_sentences(reference)
         with text_progress("sample", [source]) as bar:
             written, found = sample(source, Path(f"{out}.train.txt"), LineStep(lang), count, seed, workers, bar.update)
-        _copy_held_out(prefix, out)
-        notes = read_notes(prefix.parent)
-        write_notes(out.parent, notes["casing"], {lang: notes["tokenisation"].get(lang, "none")})
-        result = {"sentences": written, "of": found.counts["written"], "wanted": count}
-        _stamp(stamp, wanted, result)
-    return out, result
+        return {"sentences": written, "of": found.counts["written"], "wanted": count}
+
+    return out, _derived(prefix, out, wanted, draw)
 
 
 def _switched(
@@ -244,22 +261,19 @@ def _switched(
 ) -> tuple[dict[str, Path], dict[str, Any]]:
     """Both training texts with words of the other language; the held-out texts stay as they are."""
     source, target = text
-    tables = {source: translation_table(weights), target: translation_table(inverted(weights))}
+    casing, _ = notes_of(text)
+    tables = {source: translation_table(weights, casing), target: translation_table(inverted(weights), casing)}
     derived, rates = {}, {}
     for lang, prefix in text.items():
         train = _need(prefix, "train")
         out = folder / "derived" / f"{source}-{target}-anchors-{options.seed}" / lang
         digest = hashlib.sha256(repr(sorted(tables[lang].items())).encode()).hexdigest()
         wanted = {"source": sha256_of_file(train), "dictionary": digest, "options": asdict(options)}
-        stamp = out.with_name(f"{lang}.json")
-        result = _is_done(stamp, wanted)
-        if result is None:
+
+        def switch(train: Path = train, out: Path = out, lang: str = lang) -> dict[str, Any]:
             with text_progress(f"switch {lang}", [train]) as bar:
                 target_file = Path(f"{out}.train.txt")
-                result = dict(switch_file(train, target_file, tables[lang], options, workers, bar.update))
-            _copy_held_out(prefix, out)
-            notes = read_notes(prefix.parent)
-            write_notes(out.parent, notes["casing"], {lang: notes["tokenisation"].get(lang, "none")})
-            _stamp(stamp, wanted, result)
-        derived[lang], rates[lang] = out, result
+                return dict(switch_file(train, target_file, tables[lang], options, workers, bar.update))
+
+        derived[lang], rates[lang] = out, _derived(prefix, out, wanted, switch)
     return derived, rates

@@ -100,6 +100,7 @@ def build_databin(
     target = Path(out)
     files = {lang: _find_splits(prefix, lang) for lang, prefix in text.items()}
     settings = {
+        "languages": list(text),  # in this order they come into the dictionary
         "options": {**asdict(options), "tokenisation": dict(options.tokenisation)},
         "inputs": _describe(files),
         "history": dict(history or {}),
@@ -151,6 +152,7 @@ def _already_there(target: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
 def _open_partial(partial: Path, settings: Mapping[str, Any]) -> None:
     """Go on with an interrupted build of the same settings; begin anew where they differ."""
     note = partial / "settings.json"
+    settings = _shaping(settings)
     if partial.exists() and (not note.is_file() or json.loads(note.read_text(encoding="utf-8")) != settings):
         shutil.rmtree(partial)
     for half in partial.rglob(".*.tmp"):
@@ -158,6 +160,12 @@ def _open_partial(partial: Path, settings: Mapping[str, Any]) -> None:
     if not partial.exists():
         with atomic_write(note, sync=False) as out:
             json.dump(settings, out)
+
+
+def _shaping(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that the files depend on: a build refused for its unknown tokens may go on when they are allowed."""
+    options = {name: value for name, value in settings["options"].items() if name != "allow_unknown"}
+    return {**settings, "options": options}
 
 
 def _binarise_all(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fairseq_xling.formats.errors import InputError
-from fairseq_xling.formats.files import atomic_write
+from fairseq_xling.formats.files import alone, atomic_write
 
 NAME = "notes.json"
 
@@ -27,8 +27,8 @@ def read_notes(folder: Path) -> dict[str, Any]:
         raise InputError("expected JSON with 'casing' and 'tokenisation'", path) from error
 
 
-def write_notes(folder: Path, casing: str, tokenisation: Mapping[str, str]) -> None:
-    """Add languages to the notes of a folder.
+def check_casing(folder: Path, casing: str) -> dict[str, Any]:
+    """The notes of a folder, if text of this casing can be there.
 
     Raises
     ------
@@ -38,10 +38,30 @@ def write_notes(folder: Path, casing: str, tokenisation: Mapping[str, str]) -> N
     held = read_notes(folder)
     if held["tokenisation"] and held["casing"] != casing:
         raise InputError(f"the text here is {held['casing']}, not {casing}; take another folder", folder / NAME)
-    notes = {"casing": casing, "tokenisation": {**held["tokenisation"], **tokenisation}}
-    with atomic_write(folder / NAME) as out:
-        json.dump(notes, out, indent=1)
-        out.write("\n")
+    return held
+
+
+def write_notes(folder: Path, casing: str, tokenisation: Mapping[str, str]) -> None:
+    """Add languages to the notes of a folder.
+
+    Raises
+    ------
+    InputError
+        The folder holds text of another casing.
+    """
+    with alone(folder / NAME):  # jobs for other languages write here too
+        held = check_casing(folder, casing)
+        notes = {"casing": casing, "tokenisation": {**held["tokenisation"], **tokenisation}}
+        with atomic_write(folder / NAME) as out:
+            json.dump(notes, out, indent=1)
+            out.write("\n")
+
+
+def carry_notes(source: Path, out: Path) -> None:
+    """Note beside the text file `out` what is noted beside `source`, which it was made from."""
+    notes = read_notes(source.parent)
+    if notes["tokenisation"] and source.parent.resolve() != out.parent.resolve():
+        write_notes(out.parent, notes["casing"], notes["tokenisation"])
 
 
 def notes_of(text: Mapping[str, str | os.PathLike[str]]) -> tuple[str, dict[str, str]]:

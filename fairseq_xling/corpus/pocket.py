@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fairseq_xling.corpus.entities import realign
 from fairseq_xling.corpus.lines import LineStep
-from fairseq_xling.corpus.notes import write_notes
+from fairseq_xling.corpus.notes import check_casing, write_notes
 from fairseq_xling.corpus.steps import join_splits, prepare_text
 from fairseq_xling.corpus.words import segment_chinese, tokenisation_of
 from fairseq_xling.formats.bio import read_bio, write_bio
@@ -33,7 +33,7 @@ from fairseq_xling.formats.text import open_bytes, read_lines
 LANGUAGES = ("en", "fr", "ru", "zh")
 TREEBANKS = {"en": "en_ewt", "fr": "fr_gsd", "ru": "ru_gsd", "zh": "zh_gsdsimp"}
 HELD_OUT = 20
-"""One sentence in so many is held out, at most 1,000 for each of valid and test."""
+"""For so many lines (verses, paragraphs) a sentence is held out, at most 1,000, for each of valid and test."""
 _REFERENCE = re.compile(r"\[\d+\](?::\d+)?")
 _ENDS_SENTENCE = re.compile(r"[.!?…。！？:：;；»”\"')）]\s*$")
 _STRESS = "\u0301"  # on Russian vowels in Wiktionary
@@ -63,7 +63,15 @@ class Pocket:
     absent: list[str] = field(default_factory=list)
 
     def run(self) -> None:
-        """Write everything; files that are there are kept."""
+        """Write everything; files that are there are kept.
+
+        Raises
+        ------
+        InputError
+            A set that was changed, or text there already of another casing.
+        """
+        for folder in (self.out / "text").glob("*"):
+            check_casing(folder, self.casing)
         self._check_hashes()
         steps = (
             self.texts,
@@ -140,8 +148,9 @@ class Pocket:
         out = self.out / "text" / "all" / lang
         parts = [self.out / "text" / domain / lang for domain in domains]
         if parts and not out.with_name(f"{lang}.train.txt").is_file():
-            join_splits(parts, out, self.seed)
+            # before the training text, which is the sign of done
             write_notes(out.parent, self.casing, {lang: tokenisation_of(lang)})
+            join_splits(parts, out, self.seed)
         self.done.append(f"text/all/{lang}.{{train,valid,test}}.txt")
 
     # Tasks

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fairseq_xling.corpus.conditions import CONDITIONS
 from fairseq_xling.corpus.lines import LineStep
+from fairseq_xling.corpus.notes import check_casing, read_notes
 from fairseq_xling.corpus.panlex import read_panlex
 from fairseq_xling.corpus.progress import text_progress
 from fairseq_xling.corpus.steps import count_sentences, prepare_text, sample
@@ -13,6 +14,7 @@ from fairseq_xling.corpus.wikipedia import extract
 from fairseq_xling.corpus.words import tokenisation_of
 from fairseq_xling.formats.dictionary import write_weighted
 from fairseq_xling.formats.errors import InputError
+from fairseq_xling.formats.files import alone
 from fairseq_xling.formats.text import find_text
 
 HELD_OUT = 5000
@@ -21,9 +23,9 @@ PANLEX = {"en": "eng-000", "fr": "fra-000", "de": "deu-000", "ru": "rus-000", "z
 
 
 def prepare_languages(
-    raw: Path, folder: Path, languages: list[str], condition: str, casing: str, seed: int, workers: int
+    raw: Path, folder: Path, languages: list[str], condition: str, casing: str | None, seed: int, workers: int
 ) -> None:
-    """Make what is missing in `folder` for a condition.
+    """Make what is missing in `folder` for a condition; of several jobs that need the same, one makes it.
 
     Parameters
     ----------
@@ -33,11 +35,13 @@ def prepare_languages(
         Gets `text/wiki`, for wiki_cc `text/cc`, for extra_anchors `dictionaries/`; plain text of the dumps in `raw/`.
     languages : list of str
         Source and target.
+    casing : str, optional
+        Of the text; if None that of the text there is, else `cased`.
 
     Raises
     ------
     InputError
-        A download is missing; its path is named.
+        A download is missing; its path is named. Text that is there already has another casing.
     """
     for lang in languages:
         prepare_wikipedia(raw, folder, lang, casing, seed, workers)
@@ -48,25 +52,47 @@ def prepare_languages(
         prepare_dictionary(raw, folder, *languages)
 
 
-def prepare_wikipedia(raw: Path, folder: Path, lang: str, casing: str, seed: int, workers: int) -> None:
+def prepare_wikipedia(raw: Path, folder: Path, lang: str, casing: str | None, seed: int, workers: int) -> None:
     """`text/wiki/<lang>.*` out of the dump."""
-    prefix, plain = folder / "text" / "wiki" / lang, folder / "raw" / "wiki" / f"{lang}.txt"
+    prefix = folder / "text" / "wiki" / lang
     if find_text(prefix, "train"):
+        check_casing(prefix.parent, casing or read_notes(prefix.parent)["casing"])
         return
+    with alone(prefix):
+        if not find_text(prefix, "train"):
+            _make_wikipedia(raw, folder, prefix, casing, seed, workers)
+
+
+def _make_wikipedia(raw: Path, folder: Path, prefix: Path, casing: str | None, seed: int, workers: int) -> None:
+    lang = prefix.name
+    plain = folder / "raw" / "wiki" / f"{lang}.txt"
     if not plain.is_file():
-        dumps = sorted((raw / "wiki").glob(f"{lang}wiki-*.xml*"))
+        found = sorted((raw / "wiki").glob(f"{lang}wiki-*.xml*"))
+        dumps = [path for path in found if path.suffix != ".part"]  # of get_data.sh: not whole yet
         if not dumps:
             raise InputError(f"no dump of the {lang} Wikipedia; run preprocess/get_data.sh", raw / "wiki")
+        if len(dumps) > 1:
+            names = ", ".join(path.name for path in dumps[:3])
+            raise InputError(f"{len(dumps)} dumps of the {lang} Wikipedia ({names}): expected one, whole", raw / "wiki")
         with text_progress(f"extract {lang}", dumps[:1]) as bar:
             extract(dumps[0], plain, lang, workers, progress=bar.update)
     _prepare(plain, prefix, casing, seed, workers)
 
 
-def prepare_web(raw: Path, folder: Path, lang: str, casing: str, seed: int, workers: int) -> None:
+def prepare_web(raw: Path, folder: Path, lang: str, casing: str | None, seed: int, workers: int) -> None:
     """`text/cc/<lang>.*`: as many sentences of CC-100 as the Wikipedia of the language has."""
-    prefix, plain = folder / "text" / "cc" / lang, folder / "raw" / "cc" / f"{lang}.txt"
+    prefix = folder / "text" / "cc" / lang
     if find_text(prefix, "train"):
+        check_casing(prefix.parent, casing or read_notes(prefix.parent)["casing"])
         return
+    with alone(prefix):
+        if not find_text(prefix, "train"):
+            _make_web(raw, folder, prefix, casing, seed, workers)
+
+
+def _make_web(raw: Path, folder: Path, prefix: Path, casing: str | None, seed: int, workers: int) -> None:
+    lang = prefix.name
+    plain = folder / "raw" / "cc" / f"{lang}.txt"
     if not plain.is_file():
         source = raw / "cc100" / f"{lang}.txt.xz"
         if not source.is_file():
@@ -77,9 +103,9 @@ def prepare_web(raw: Path, folder: Path, lang: str, casing: str, seed: int, work
     _prepare(plain, prefix, casing, seed, workers)
 
 
-def _prepare(plain: Path, prefix: Path, casing: str, seed: int, workers: int) -> None:
+def _prepare(plain: Path, prefix: Path, casing: str | None, seed: int, workers: int) -> None:
     lang = prefix.name
-    step = LineStep(lang, tokenisation_of(lang), casing)
+    step = LineStep(lang, tokenisation_of(lang), casing or read_notes(prefix.parent)["casing"])
     held_out = min(HELD_OUT, count_sentences(plain) // 20)
     with text_progress(f"tokenise {lang}", [plain]) as bar:
         prepare_text([plain], prefix, step, held_out, held_out, seed, workers, bar.update)

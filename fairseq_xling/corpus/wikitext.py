@@ -26,6 +26,9 @@ file image media category special fichier média catégorie datei bild kategorie
 MEDIA_NAMESPACES = frozenset(_MEDIA.split())
 """Namespaces (lower case) whose links are no text, for the languages of the study; a dump's header adds its own."""
 _PLAIN_LINK = re.compile(r"\[\[(?:[^\[\]|{}<>\n]*\|)?([^\[\]|{}<>\n]*)\]\]")
+_APOSTROPHE = re.compile(r"\{\{\s*['’](s?)\s*\}\}")  # French l{{'}}''Iliade'', English ''Titanic''{{'s}}
+_HELD = "\ue000"
+"""Stands for that apostrophe while quotes that mean italics are taken out."""
 _QUOTES = re.compile(r"'{2,5}")
 _MARKUP = re.compile(r"[\[\]{}<>&]|__[A-Z]|''|-\{|https?:")
 _LEFT_OVER = re.compile(r"\{\{|\}\}|\{\||\|\}|\[\[|\]\]|</?[a-z]", re.I)
@@ -84,8 +87,9 @@ def paragraphs(text: str, namespaces: frozenset[str] = MEDIA_NAMESPACES, lists: 
     lists : bool
         Keep list items, without their marks. Headings are always left out.
     """
-    text = cut_blocks(_ELEMENT.sub("", _COMMENT.sub("", text)), namespaces)
-    text = _QUOTES.sub("", _PLAIN_LINK.sub(r"\1", text))
+    text = _APOSTROPHE.sub(rf"{_HELD}\1", _ELEMENT.sub("", _COMMENT.sub("", text)))
+    text = cut_blocks(text, namespaces)
+    text = _QUOTES.sub("", _PLAIN_LINK.sub(r"\1", text)).replace(_HELD, "'")
     for line in text.split("\n"):
         line = line.strip()
         if not line or line[0] in "=|!" or line.startswith("----"):

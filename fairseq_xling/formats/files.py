@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -57,6 +58,28 @@ def temporary_beside(path: str | os.PathLike[str], folder: bool = False) -> Iter
     finally:
         os.close(handle)
         _remove(temporary)
+
+
+@contextmanager
+def alone(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Wait until no other process makes `path`, also on another machine: a lock on `.NAME.lock` beside it, which stays.
+
+    Look again whether `path` is there once the block begins: the other process may have made it.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(target.with_name(f".{target.name}.lock"), os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"{target}: another process is making it; waiting", file=sys.stderr)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError as error:
+            print(f"{target}: no locks here ({error.strerror}); do not make it twice at once", file=sys.stderr)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _clear_strays(target: Path) -> None:

@@ -40,7 +40,7 @@ def main() -> None:
         help="training sentences for each language and domain (default: %(default)s)",
     )
     parser.add_argument(
-        "--size", type=float, default=default.size, help="scale of the vocabulary; 1: about 260 concepts"
+        "--size", type=float, default=default.size, help="scale of the vocabulary; 1: about 200 concepts; at least 0.11"
     )
     parser.add_argument(
         "--gold", type=float, default=default.gold, help="scale of the gold sets (default: %(default)s)"

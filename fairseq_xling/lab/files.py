@@ -35,7 +35,7 @@ class LabOptions:
     sentences : int
         Training sentences of running text for each language and domain; validation and test text are a sixteenth each.
     size : float
-        Scale of the vocabulary of concepts; 1 gives about 260.
+        Scale of the vocabulary of concepts; 1 gives about 200, 0.11 is the least.
     gold : float
         Scale of the gold sets; 1 gives, for instance, 1,000 test rows of parallel sentences.
     shared : float, optional
@@ -64,6 +64,7 @@ class _Writer:
             typologies["qab"] = typologies["qab"].with_options(shared_words=options.shared)
         self.languages = {code: Language(code, self.world, options.seed, t) for code, t in typologies.items()}
         self.held_out: dict[str, set[str]] = {code: set() for code in self.languages}
+        self.trained: dict[str, set[str]] = {code: set() for code in self.languages}
         self.lines: dict[str, int] = {}
 
     def rng(self, *purpose: str) -> random.Random:
@@ -151,20 +152,30 @@ class _Writer:
                 self.write(f"ner/{code}.{split}.tsv", blocks)
 
     def entailment(self) -> None:
+        held_out: set[tuple[str, str, str]] = set()  # language, premise, hypothesis
         for split, full in (("test", 1500), ("dev", 600), ("train", 9000)):
-            rng = self.rng("nli", split)
-            pairs = [
-                (*draw_pair(self.world, rng, LABELS[i % 3]), LABELS[i % 3]) for i in range(self.options.count(full))
-            ]
+            rng, again = self.rng("nli", split), self.rng("nli again", split)
+            pairs = []
+            for i in range(self.options.count(full)):
+                label = LABELS[i % 3]
+                said = self._said(*draw_pair(self.world, rng, label))
+                while not held_out.isdisjoint(said):
+                    said = self._said(*draw_pair(self.world, again, label))
+                pairs.append((said, label))
             rng.shuffle(pairs)
-            for code, language in self.languages.items():
-                rows = [(language.realise(p).text(), language.realise(h).text(), label) for p, h, label in pairs]
+            for number, code in enumerate(self.languages):
+                rows = [(*said[number][1:], label) for said, label in pairs]
                 self.write(f"nli/{code}.{split}.tsv", map("\t".join, rows))
                 if split != "train":
                     self.held_out[code].update(text for p, h, _ in rows for text in (p, h))
+            held_out.update(entry for said, _ in pairs for entry in said)
+
+    def _said(self, premise: Meaning, hypothesis: Meaning) -> list[tuple[str, str, str]]:
+        """Code, premise and hypothesis in each language."""
+        return [(c, a.realise(premise).text(), a.realise(hypothesis).text()) for c, a in self.languages.items()]
 
     def text(self, code: str, domain: str) -> None:
-        language, held_out = self.languages[code], self.held_out[code]
+        language, held_out, trained = self.languages[code], self.held_out[code], self.trained[code]
         few = max(12, self.options.sentences // 16)
         for split, count in (("test", few), ("valid", few), ("train", self.options.sentences)):
             rng = self.rng("text", code, domain, split)
@@ -172,11 +183,11 @@ class _Writer:
             choose = sometimes(rng)
             while len(lines) < count:
                 line = language.realise(self.world.meaning(rng, domain), choose).text()
-                if line not in held_out:
+                # the training text of the other domain may be there already
+                if line not in held_out and (split == "train" or line not in trained):
                     lines.append(line)
             self.write(f"text/{domain}/{code}.{split}.txt", lines)
-            if split != "train":
-                held_out.update(lines)
+            (trained if split == "train" else held_out).update(lines)
 
 
 def write_lab(folder: str | os.PathLike[str], options: LabOptions | None = None, progress: bool = False) -> Path:

@@ -8,6 +8,7 @@ from itertools import accumulate
 
 import numpy as np
 
+from fairseq_xling.formats.errors import InputError
 from fairseq_xling.lab.concepts import ADPOSITION_CATEGORY, CATEGORIES, FRAMES, draw_inventory
 from fairseq_xling.lab.habits import draw_rates
 from fairseq_xling.lab.meaning import DEFINITE, PAST, PLURAL, QUESTION, Meaning, Node
@@ -15,6 +16,8 @@ from fairseq_xling.lab.topics import draw_affinity, draw_topics
 
 DOMAINS = ("wiki", "cc")
 PERSON, PLACE = CATEGORIES.index("person"), CATEGORIES.index("place")
+SMALLEST = 0.11
+"""Scale of the vocabulary: below it a category has no noun, or an adjective no other than its opposite."""
 ADJECTIVE_AWAY = 0.03
 """Weight of an adjective with a noun of another category than its own."""
 
@@ -30,7 +33,7 @@ class World:
     seed : int
         Equal seeds make equal worlds.
     size : float
-        Scale of the open word classes; 1 gives about 260 concepts.
+        Scale of the open word classes, at least 0.11; 1 gives about 200 concepts.
     topics : int
         Number of topics.
 
@@ -43,6 +46,8 @@ class World:
     """
 
     def __init__(self, seed: int = 1, size: float = 1.0, topics: int = 12):
+        if size < SMALLEST:
+            raise InputError(f"a vocabulary of size {size}: expected at least {SMALLEST}")
         rng = np.random.default_rng([seed, 1])
         self.seed, self.size = seed, size
         self.inventory = draw_inventory(rng, size)

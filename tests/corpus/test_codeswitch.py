@@ -82,6 +82,18 @@ def test_qualities_of_one_word_in_two_cases_are_added():
     assert table_of({"May": {"mai": 1.0}, "may": {"mai": 2.0, "peut": 1.0}})["may"].sums == (3.0, 4.0)
 
 
+@pytest.mark.parametrize(
+    ("casing", "word", "translation"),
+    [("cased", "été", "Sommer"), ("lower", "été", "sommer"), ("lower-no-accents", "ete", "sommer")],
+)
+def test_entries_are_cased_as_the_text_is(casing, word, translation):
+    """`Sommer` in text without capitals would be no anchor, and `ete` no word of the dictionary."""
+    table = table_of({"Été": {"Sommer": 1.0}, "Hôtel": {"hotel": 1.0}}, casing)
+    assert table[word].words == (translation,)
+    assert ("hôtel" in table) == (casing != "lower-no-accents")
+    assert "hotel" not in table  # without accents its own translation
+
+
 def test_case_of_the_word_is_kept():
     table = table_of({"house": {"maison": 1.0}, "i": {"je": 1.0}})
     switcher = Switcher(table, SwitchOptions(rate=1.0, cap=1.0))

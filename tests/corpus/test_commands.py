@@ -1,5 +1,6 @@
 """The commands: help that teaches, exit status, one line on bad input."""
 
+import json
 import os
 import runpy
 import subprocess
@@ -45,6 +46,8 @@ def test_the_steps_one_by_one(monkeypatch, capsys, tmp_path):
         status, out, err = run(monkeypatch, capsys, command, *arguments)
         assert status == 0, err
         assert said in out
+    manifest = json.loads((tmp_path / "bin/manifest.json").read_text())  # evaluation follows it
+    assert (manifest["casing"], manifest["tokenisation"]) == ("lower", {"en": "moses"})
     again = (tmp_path / "en.train.txt", tmp_path / "again", "--like", tmp_path / "bin", "--lang", "en", "--workers", 2)
     assert run(monkeypatch, capsys, "binarise.py", *again)[0] == 0
     for end in ("bin", "idx"):
@@ -52,10 +55,16 @@ def test_the_steps_one_by_one(monkeypatch, capsys, tmp_path):
     (tmp_path / "d.txt").write_text("hello bonjour\nworld monde\n")
     status, out, _ = run(monkeypatch, capsys, "make_dictionary.py", tmp_path / "w.tsv", "--files", tmp_path / "d.txt")
     assert (status, out.startswith("2 pairs of 2 words")) == (0, True)
-    arguments = (tmp_path / "en.train.txt", tmp_path / "sw.txt", "--dictionary", tmp_path / "w.tsv")
+    arguments = (tmp_path / "en.train.txt", tmp_path / "sw/en.train.txt", "--dictionary", tmp_path / "w.tsv")
     status, out, _ = run(monkeypatch, capsys, "code_switch.py", *arguments)
     assert status == 0
-    assert "bonjour" in (tmp_path / "sw.txt").read_text()
+    assert "bonjour" in (tmp_path / "sw/en.train.txt").read_text()
+    assert (tmp_path / "sw/notes.json").read_text() == (tmp_path / "notes.json").read_text()
+    status, _, err = run(
+        monkeypatch, capsys, "tokenise.py", raw, tmp_path / "tok2.txt", "--lang", "fr", "--casing", "cased"
+    )
+    assert status == 2
+    assert "the text here is lower, not cased; take another folder" in err
 
 
 def bad_inputs(folder):

@@ -3,13 +3,16 @@
 import bz2
 import json
 import lzma
+import multiprocessing
 import shutil
 
 import numpy as np
 import pytest
 from fairseq.data.indexed_dataset import MMapIndexedDataset
 
+from fairseq_xling.corpus import draw
 from fairseq_xling.corpus.conditions import CONDITIONS, Scale, build_condition, find_dictionary, find_domains
+from fairseq_xling.corpus.notes import read_notes, write_notes
 from fairseq_xling.corpus.prepare import prepare_languages
 from fairseq_xling.data.vocabulary import Vocabularies
 from fairseq_xling.formats.dictionary import write_weighted
@@ -92,6 +95,22 @@ def test_extra_anchors_add_anchors(folder, tmp_path):
     assert held_out.read_bytes() == (folder / "text/wiki/fr.valid.txt").read_bytes()
 
 
+def test_extra_anchors_are_cased_as_the_text_is(tmp_path):
+    """The dictionary has accents and capitals, the text has not: still every word that comes in is one of the text."""
+    words = {"en": ["summer", "house", "tree"], "fr": ["ete", "maison", "foret"]}
+    for lang, known in words.items():
+        for split in ("train", "valid"):
+            path = tmp_path / f"text/wiki/{lang}.{split}.txt"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("".join(f"{' '.join(known)} {lang}{i}\n" for i in range(300)))
+    write_notes(tmp_path / "text/wiki", "lower-no-accents", {"en": "moses", "fr": "moses"})
+    write_weighted(tmp_path / "dictionaries/en-fr.weighted.tsv", {"summer": {"Été": 1.0}, "tree": {"forêt": 1.0}})
+    build(tmp_path, "extra_anchors", tmp_path / "bin", ("en", "fr"))
+    for lang, own, other in (("en", "summer", "ete"), ("fr", "foret", "tree")):
+        found = set((tmp_path / f"derived/en-fr-anchors-1/{lang}.train.txt").read_text().split())
+        assert {own, other} <= found <= {*words["en"], *words["fr"], *(f"{lang}{i}" for i in range(300))}
+
+
 def test_derived_text_is_kept_and_made_anew_when_its_source_changes(folder, tmp_path):
     root = tmp_path / "text"
     shutil.copytree(folder, root)
@@ -168,5 +187,54 @@ def test_from_dumps_to_data_bin(tmp_path):
     assert json.loads((text / "text/wiki/notes.json").read_text())["casing"] == "lower"
     shutil.rmtree(raw)
     prepare_languages(raw, text, ["en", "fr"], "extra_anchors", "lower", seed=1, workers=1)  # nothing left to do
+    prepare_languages(raw, text, ["en", "fr"], "default", None, seed=1, workers=1)  # as the text that is there
+    with pytest.raises(InputError, match="the text here is lower, not cased; take another folder"):
+        prepare_languages(raw, text, ["en", "fr"], "default", "cased", seed=1, workers=1)
     with pytest.raises(InputError, match="no dump of the ru Wikipedia"):
         prepare_languages(raw, text, ["en", "ru"], "default", "lower", seed=1, workers=1)
+
+
+def test_jobs_of_a_matrix_that_need_the_same_text_at_once(tmp_path, monkeypatch):
+    """Of text too large for memory, which waits in files of one name: one job makes it, the others find it."""
+    monkeypatch.setattr(draw, "_HELD_BYTES", 1 << 17)
+    lines = [f"Sentence {i} of many" + " and many more" * 9 for i in range(25_000)]
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    for root, jobs in ((alone, 1), (together, 3)):
+        (root / "raw/wiki").mkdir(parents=True)
+        (root / "raw/wiki/en.txt").write_text("".join(f"{line}\n" for line in lines))
+        fork = multiprocessing.get_context("fork")
+        arguments = (tmp_path, root, ["en"], "default", "lower", 1, 1)
+        started = [fork.Process(target=prepare_languages, args=arguments) for _ in range(jobs)]
+        for job in started:
+            job.start()
+        for job in started:
+            job.join()
+        assert [job.exitcode for job in started] == [0] * jobs
+    for split in ("train", "valid", "test"):
+        name = f"text/wiki/en.{split}.txt"
+        assert (together / name).read_bytes() == (alone / name).read_bytes()
+    assert (alone / "text/wiki/en.train.txt").read_text().count("\n") == 22_500
+
+
+def test_jobs_that_note_their_languages_at_once_forget_none(tmp_path):
+    fork = multiprocessing.get_context("fork")
+    langs = [f"l{i}" for i in range(12)]
+    started = [fork.Process(target=write_notes, args=(tmp_path, "lower", {lang: "moses"})) for lang in langs]
+    for job in started:
+        job.start()
+    for job in started:
+        job.join()
+    assert sorted(read_notes(tmp_path)["tokenisation"]) == sorted(langs)
+
+
+def test_a_dump_in_parts_is_not_taken_for_its_first_part(tmp_path):
+    """Wikipedia's large dumps come whole and in parts; half a download of get_data.sh is no dump."""
+    wiki = tmp_path / "raw/wiki"
+    wiki.mkdir(parents=True)
+    for name in ("enwiki-1-pages-articles1.xml-p1p9.bz2", "enwiki-1-pages-articles2.xml-p10p99.bz2"):
+        (wiki / name).write_bytes(bz2.compress(dump(page("A", "A sentence. " * 30))))
+    (wiki / "frwiki-latest-pages-articles.xml.bz2.part").write_bytes(b"BZh9")
+    with pytest.raises(InputError, match=r"2 dumps of the en Wikipedia \(enwiki-1-.*: expected one"):
+        prepare_languages(tmp_path / "raw", tmp_path / "text", ["en", "fr"], "default", "lower", seed=1, workers=1)
+    with pytest.raises(InputError, match="no dump of the fr Wikipedia"):
+        prepare_languages(tmp_path / "raw", tmp_path / "text", ["fr", "en"], "default", "lower", seed=1, workers=1)

@@ -189,6 +189,27 @@ def test_what_an_interrupted_build_had_done_is_not_done_again(tmp_path, text, mo
         build_databin(out, text, DatabinOptions("union", 140))
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_interrupted_and_given_again_with_the_languages_the_other_way_round(tmp_path, text, monkeypatch, mode):
+    """The order of the languages is that of the dictionary: ids of the first attempt would be other subwords."""
+    binarise = databin_module.binarise
+
+    def stop_at_french(source, target, *arguments):
+        if target.parent.name == "fr":
+            raise KeyboardInterrupt
+        return binarise(source, target, *arguments)
+
+    monkeypatch.setattr(databin_module, "binarise", stop_at_french)
+    with pytest.raises(KeyboardInterrupt):
+        build_databin(tmp_path / "bin", text, DatabinOptions(mode, 150))
+    monkeypatch.undo()
+    turned = {lang: text[lang] for lang in ("fr", "en")}
+    build_databin(tmp_path / "bin", turned, DatabinOptions(mode, 150))
+    build_databin(tmp_path / "other", turned, DatabinOptions(mode, 150))
+    for path in (tmp_path / "other").rglob("*.*"):
+        assert (tmp_path / "bin" / path.relative_to(tmp_path / "other")).read_bytes() == path.read_bytes()
+
+
 def test_unknown_tokens_over_one_percent_are_refused(tmp_path, text):
     shutil.copytree(text["en"].parent, tmp_path / "text")
     prefix = {"en": tmp_path / "text" / "en"}
@@ -199,6 +220,18 @@ def test_unknown_tokens_over_one_percent_are_refused(tmp_path, text):
     assert error.value.path == tmp_path / "text" / "en.valid.txt"
     manifest = build_databin(tmp_path / "bin", prefix, DatabinOptions("joint", 100, allow_unknown=True))
     assert manifest["counts"]["en"]["valid"]["unknown"] == 2
+
+
+def test_a_build_refused_for_its_unknown_tokens_goes_on_when_they_are_allowed(tmp_path, text, monkeypatch):
+    """At the scale of Wikipedia BPE and binarisation take hours."""
+    shutil.copytree(text["en"].parent, tmp_path / "text")
+    prefix = {"en": tmp_path / "text" / "en"}
+    write_lines(tmp_path / "text" / "en.valid.txt", ["abc 中 abc 国 ab"])
+    with pytest.raises(InputError, match="tokens are unknown"):
+        build_databin(tmp_path / "bin", prefix, DatabinOptions("joint", 100))
+    monkeypatch.setattr("fairseq_xling.corpus.subwords.train_bpe", lambda *_: pytest.fail("trained again"))
+    manifest = build_databin(tmp_path / "bin", prefix, DatabinOptions("joint", 100, allow_unknown=True))
+    assert manifest["options"]["allow_unknown"]
 
 
 def test_a_bpe_larger_than_the_text_allows(tmp_path, text):

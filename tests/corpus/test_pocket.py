@@ -11,6 +11,7 @@ import pytest
 
 from fairseq_xling.corpus.conditions import SCALES, build_condition, find_domains
 from fairseq_xling.corpus.databin import describe
+from fairseq_xling.corpus.notes import read_notes
 from fairseq_xling.corpus.pocket import Pocket
 from fairseq_xling.data.vocabulary import Segmenter
 from fairseq_xling.formats.bio import read_bio
@@ -108,6 +109,26 @@ def test_a_second_run_changes_nothing_and_missing_sets_are_named(pocket, sets, t
     layout = Pocket(tmp_path / "less", tmp_path / "out")
     layout.run()
     assert "muse/en-fr.0-5000.txt: not in the folder" in layout.absent
+
+
+def test_text_of_another_casing_is_not_taken_for_what_was_asked(pocket, sets):
+    with pytest.raises(InputError, match="the text here is lower, not cased; take another folder"):
+        Pocket(sets, pocket, casing="cased").run()
+
+
+def test_text_of_all_domains_is_never_there_without_its_notes(sets, tmp_path, monkeypatch):
+    """A disk that is full, or a kill, at that moment: the next run would find the text done and note nothing."""
+
+    def stop(folder, *_):
+        if folder.name == "all":
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("fairseq_xling.corpus.pocket.write_notes", stop)
+    with pytest.raises(OSError, match="No space"):
+        Pocket(sets, tmp_path / "out").texts()
+    monkeypatch.undo()
+    Pocket(sets, tmp_path / "out").texts()
+    assert read_notes(tmp_path / "out/text/all")["tokenisation"]["en"] == "moses"
 
 
 def test_a_set_that_was_changed_is_refused(sets, tmp_path):

@@ -84,6 +84,16 @@ def test_no_held_out_sentence_in_training_text(lab):
         assert not {row[i] for row in rows} & parallel_training
 
 
+def test_no_held_out_text_in_the_training_text_of_the_other_domain(tmp_path):
+    """Short sentences come again and again: with 3,000 a domain some dozen of one are held out in the other."""
+    root = write_lab(tmp_path / "lab", LabOptions(seed=1, sentences=3000, size=0.3, gold=0.01))
+    for code in CODES:
+        training = {line for domain in ("wiki", "cc") for line in lines(root / f"text/{domain}/{code}.train.txt")}
+        for domain in ("wiki", "cc"):
+            for split in ("valid", "test"):
+                assert not training & set(lines(root / f"text/{domain}/{code}.{split}.txt"))
+
+
 def test_parallel_rows_say_the_same(lab, languages):
     """Every content word of a row can be translated word by word into every other column."""
     concept = {
@@ -176,6 +186,19 @@ def test_entailment_files_are_balanced_and_aligned(lab):
         assert all(len(row) == 3 and row[0] != row[1] for code in CODES for row in rows[code])
 
 
+def test_no_pair_of_dev_or_test_is_trained_on(tmp_path):
+    """Pairs of short sentences come again: with all 9,000 of training some twenty of the test set were among them."""
+    root = write_lab(tmp_path / "lab", LabOptions(seed=1, sentences=100, size=0.2, gold=0.3))
+    for code in CODES:
+        train, dev, test = (
+            {row.rsplit("\t", 1)[0] for row in lines(root / f"nli/{code}.{split}.tsv")}
+            for split in ("train", "dev", "test")
+        )
+        assert not train & test
+        assert not train & dev
+        assert not dev & test
+
+
 def test_paraphrases_differ_and_keep_the_concepts(lab, languages):
     language = languages["qaa"]
     concept = {form: i for i, stems in enumerate(language.lexicon.stems) for form in stems}
@@ -246,6 +269,7 @@ def test_shared_option_sets_the_share_of_common_words(tmp_path):
     ("arguments", "message"),
     [
         (["--sentences", "0"], "above 0"),
+        (["--size", "0.1"], "a vocabulary of size 0.1: expected at least 0.11"),
         (["--shared", "2"], "between 0 and 1"),
         (["--seed", "x"], "expected a whole number from 0 to"),
     ],

@@ -7,11 +7,14 @@ import random
 import numpy as np
 import pytest
 
+from fairseq_xling.formats.errors import InputError
 from fairseq_xling.lab import World
 from fairseq_xling.lab.concepts import ADPOSITION_CATEGORY, CATEGORIES, FRAMES
+from fairseq_xling.lab.entailment import LABELS, draw_pair
 from fairseq_xling.lab.habits import HABITS
 from fairseq_xling.lab.meaning import PLURAL, UD_RELATION
 from fairseq_xling.lab.topics import SWITCHES
+from fairseq_xling.lab.world import SMALLEST
 
 
 def drawn(seed, number=50, size=1.0):
@@ -130,6 +133,20 @@ def test_draw_follows_its_table(world):
     assert np.abs(frequency - probability).max() < 0.04
 
 
-@pytest.mark.parametrize("size", [0.2, 3.0])
+@pytest.mark.parametrize("size", [SMALLEST, 0.2, 3.0])
 def test_other_sizes_work(size):
     assert len(drawn(1, 20, size)) == 20
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_smallest_world_has_pairs_of_every_label(seed):
+    world, rng = World(seed, SMALLEST), random.Random(seed)
+    for label in LABELS:
+        for _ in range(50):
+            draw_pair(world, rng, label)
+
+
+def test_smaller_worlds_are_refused():
+    """They have a category without nouns, or two adjectives only, opposites, so that no other can be found."""
+    with pytest.raises(InputError, match="expected at least"):
+        World(1, 0.1)
