@@ -12,6 +12,7 @@ from fairseq_xling.evaluation.parallel_text import COLUMNS_HELP, HELP, read_side
 from fairseq_xling.evaluation.sides import add_sides, load_sides
 from fairseq_xling.evaluation.similarity import cka_by_layer
 from fairseq_xling.evaluation.structure import SIMILARITY
+from fairseq_xling.formats.errors import InputError
 from fairseq_xling.formats.results import signature
 
 EXAMPLE = """
@@ -42,12 +43,16 @@ def main() -> None:
     add_results(parser)
     args = parser.parse_args()
     sides = load_sides(args.source, args.target, args.data, args.untrained, args.seed)
+    sides.expect_alike(width=False)
     texts = read_sides(args.parallel, sides, args.columns)
     x, y = (
         sentence_features(side.model, sentences, side.language, args.bf16, progress=side.language)
         for side, sentences in zip((sides.source, sides.target), texts, strict=True)
     )
-    values = cka_by_layer(x, y, debiased=args.debiased)
+    try:
+        values = cka_by_layer(x, y, debiased=args.debiased)
+    except ValueError as error:  # too few sentences, or all of them the same
+        raise InputError(str(error), args.parallel[0]) from None
     how = signature(
         data=named(*args.parallel),
         rule=f"linear_cka,{'debiased' if args.debiased else 'centred'}",

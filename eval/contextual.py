@@ -69,8 +69,9 @@ def main() -> None:
     add_results(parser)
     args = parser.parse_args()
     sides = load_sides(args.source, args.target, args.data, args.untrained, args.seed)
+    sides.expect_alike()
     layers = args.layers or list(range(sides.source.model.num_layers + 1))
-    if wrong := [i for i in layers if not 0 <= i <= min(sides.source.model.num_layers, sides.target.model.num_layers)]:
+    if wrong := [i for i in layers if not 0 <= i <= sides.source.model.num_layers]:
         raise InputError(f"--layers {wrong[0]}: the models have layers 0 to {sides.source.model.num_layers}")
     if not sides.bilingual and not args.parallel:
         raise InputError("models that were trained apart need --parallel, sentences to learn the alignment from")

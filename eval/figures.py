@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from fairseq_xling.command import run_command
 from fairseq_xling.evaluation.figure3 import draw_figure3
-from fairseq_xling.evaluation.figure_series import Names, correlations
+from fairseq_xling.evaluation.figure_series import Names, correlations, on_one_data_set
 from fairseq_xling.evaluation.figures import FIGURES, save
 from fairseq_xling.evaluation.table1 import METRICS, make_table
 from fairseq_xling.formats.errors import InputError
@@ -40,6 +41,9 @@ def main() -> None:
     parser.add_argument("--vectors", default=Names.vectors, help=f"of fastText vectors ({Names.vectors})")
     args = parser.parse_args()
     results = select([line for path in args.results for line in read_results(path)], scale=args.scale)
+    results, left_out = on_one_data_set(results)
+    for text in left_out:
+        print(f"note: {text}", file=sys.stderr)
     names = Names(args.mono, args.bilingual, args.vectors)
     written = []
     if select(results, task=list(METRICS)):

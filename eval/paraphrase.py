@@ -23,8 +23,8 @@ Trains two small models with fairseq's translation task on parallel sentences, t
 sentences both ways and writes OUT/paraphrases.tsv: sentence, paraphrase. Reports BLEU and chrF (sacreBLEU, with their
 signatures) of the round trip against the sentences, and of each model on its validation set. Text is taken as
 tokenised; with --raw sacreBLEU tokenises it for BLEU (nothing else needs words).
-What is done already is skipped when it is run again. With --finished FILE (sentence, paraphrase a line) nothing is
-trained, and only the round trip is scored.
+What is done already is skipped when it is run again in the same way. With --finished FILE (sentence, paraphrase a
+line) nothing is trained, and only the round trip is scored.
 
 examples:
   python eval/paraphrase.py runs/paraphrase --parallel bitext.tsv --languages en fr --sentences xnli.en.txt \\

@@ -45,6 +45,7 @@ def main() -> None:
     add_results(parser)
     args = parser.parse_args()
     sides = load_sides(args.source, args.target, args.data, args.untrained, args.seed)
+    sides.expect_alike()
     if not sides.bilingual and not args.supervision:
         raise InputError("models that were trained apart need --supervision, parallel sentences to learn the map from")
 

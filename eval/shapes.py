@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from fairseq_xling.command import run_command
-from fairseq_xling.evaluation.figure_series import Names
+from fairseq_xling.evaluation.figure_series import Names, on_one_data_set
 from fairseq_xling.evaluation.shapes import shapes, summary, to_markdown
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.formats.files import atomic_write
@@ -38,6 +39,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the Markdown table to a file as well")
     args = parser.parse_args()
     results = select([line for path in args.results for line in read_results(path)], scale=args.scale)
+    results, left_out = on_one_data_set(results)
+    for text in left_out:
+        print(f"note: {text}", file=sys.stderr)
     found = shapes(results, Names(args.mono, args.bilingual), args.close_to_distant)
     if not found:
         raise InputError(f"no results of scale {args.scale} that a finding is about", args.results[0])

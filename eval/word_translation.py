@@ -10,7 +10,7 @@ from fairseq_xling.evaluation.numbers import Numbers, add_results, named
 from fairseq_xling.evaluation.sides import add_sides, load_sides
 from fairseq_xling.evaluation.structure import TRANSLATION
 from fairseq_xling.evaluation.word_means import WordMeans
-from fairseq_xling.evaluation.word_translation import METHODS, WordTranslation, align, translate
+from fairseq_xling.evaluation.word_translation import METHODS, WordTranslation, align, as_compared, translate
 from fairseq_xling.evaluation.word_vectors import WordVectors, embedding_words, one_subword_words, read_vectors
 from fairseq_xling.formats.dictionary import read_pairs
 from fairseq_xling.formats.errors import InputError
@@ -55,8 +55,10 @@ def main() -> None:
     sides = load_sides(args.source, args.target, args.data, args.untrained, args.seed)
     if args.train is None and (args.vectors or not sides.bilingual):
         raise InputError("vectors that were trained apart need --train, a dictionary to learn the map from")
-    test, train = read_pairs(args.test), read_pairs(args.train) if args.train else None
     models = (sides.source, sides.target)
+    casings = [side.model.segmenter(side.language).casing for side in models]
+    test = as_compared(read_pairs(args.test), *casings)
+    train = as_compared(read_pairs(args.train), *casings) if args.train else None
 
     def restricted(vectors: WordVectors, number: int) -> WordVectors:
         if args.all_words:
@@ -69,11 +71,14 @@ def main() -> None:
     task, what, layers = TRANSLATION, "embeddings", range(1)
     if args.means:
         means = [WordMeans.load(folder) for folder in args.means]
+        if means[0].layers != means[1].layers:
+            raise InputError(f"{means[0].layers} layers of word means, but {means[1].layers} here", args.means[1])
         task, what, layers = CONTEXTUAL, f"means_of_{args.least}_or_more", range(means[0].layers)
         found = [measure(*(restricted(m.layer(layer, args.least), i) for i, m in enumerate(means))) for layer in layers]
     elif args.vectors:
         what = "+".join(path.name for path in args.vectors)
-        found = [measure(*(restricted(read_vectors(path, args.first), i) for i, path in enumerate(args.vectors)))]
+        read = [read_vectors(path, args.first, casing) for path, casing in zip(args.vectors, casings, strict=True)]
+        found = [measure(*(restricted(vectors, i) for i, vectors in enumerate(read)))]
     else:
         found = [measure(*(embedding_words(side.model, side.language) for side in models))]
     numbers = Numbers.of(args, sides)

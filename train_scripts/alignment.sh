@@ -118,6 +118,8 @@ if [ -z "$DRY_RUN" ] && [ -n "$PARAPHRASES" ]; then
     text=$TEXT/text/$SOURCE_DOMAIN/$SOURCE.$split.txt
     [ ! -f "$text" ] || ln -sfn "$(basename "$text")" "$TEXT/text/$SOURCE_DOMAIN/$TWIN.$split.txt"
   done
+  "$PYTHON" -c 'import sys, pathlib; from fairseq_xling.corpus.notes import note_second_code as note
+note(pathlib.Path(sys.argv[1]), *sys.argv[2:])' "$TEXT/text/$SOURCE_DOMAIN" "$SOURCE" "$TWIN"
 fi
 models=("mono $SOURCE")
 [ -z "$PARAPHRASES" ] || models+=("sep_emb $SOURCE-$TWIN")
@@ -144,7 +146,7 @@ for seed in "${SEEDS[@]}"; do
     INPUTS=("$(model mono "$language" "$seed")" "$TEXT/text/$SOURCE_DOMAIN/$language.train.txt")
     for kind in mono random; do
       MAKES=words.tsv job stage "words-$kind-$language-seed$seed" "$OUT/words/$kind/$language/seed$seed" "$PYTHON" eval/extract.py \
-        "$language=${INPUTS[0]}" "${INPUTS[1]}" "$OUT/words/$kind/$language/seed$seed" --words --raw --limit 500000 \
+        "$language=${INPUTS[0]}" "${INPUTS[1]}" "$OUT/words/$kind/$language/seed$seed" --words --limit 500000 \
         $([ $kind = mono ] || echo --untrained "$number")
     done
   done
@@ -185,9 +187,9 @@ for seed in "${SEEDS[@]}"; do
       [ $task = ner ] || gold=$TEXT/ud
       transfer=(--task "$task" --gold "$gold" --layers "${LAYERS[@]}" "${head[@]}" "${parallel[@]}" --aligner "$ALIGNER")
       [ -n "$(find "$gold" -name "$target[.-]test.*" 2> /dev/null)" ] || transfer+=(--split dev)
-      job measure "contextual-$task-mono-$pair-seed$seed" "${in[@]}" "$gold" -- eval/contextual.py "${apart[@]}" \
+      job measure "contextual-$task-mono-$pair-seed$seed" "${in[@]}" "$gold" "$TEXT/parallel/train.tsv" -- eval/contextual.py "${apart[@]}" \
         "${transfer[@]}" --experiment mono
-      job measure "contextual-$task-$BILINGUAL-$pair-seed$seed" "$both" "$gold" -- eval/contextual.py "${joint[@]}" \
+      job measure "contextual-$task-$BILINGUAL-$pair-seed$seed" "$both" "$gold" "$TEXT/parallel/train.tsv" -- eval/contextual.py "${joint[@]}" \
         "${transfer[@]}" --experiment "$BILINGUAL"
     done
   done
@@ -207,12 +209,13 @@ for seed in "${SEEDS[@]}"; do
   for target in "${TARGETS[@]}"; do
     pair=$SOURCE-$target
     apart=(--source "$SOURCE=$(model mono "$SOURCE" "$seed")" --target "$target=$(model mono "$target" "$seed")")
+    dictionaries=("$TEXT/dictionaries/$pair.test.txt" "$TEXT/dictionaries/$pair.train.txt")
     for kind in mono random; do
       means=("$OUT/words/$kind/$SOURCE/seed$seed" "$OUT/words/$kind/$target/seed$seed")
       experiment=mono
       [ $kind = mono ] || experiment=random:mono
-      job measure "contextual-words-$kind-$pair-seed$seed" "${means[@]}" -- eval/word_translation.py "${apart[@]}" \
-        --means "${means[@]}" --test "$TEXT/dictionaries/$pair.test.txt" --train "$TEXT/dictionaries/$pair.train.txt" \
+      job measure "contextual-words-$kind-$pair-seed$seed" "${means[@]}" "${dictionaries[@]}" -- eval/word_translation.py \
+        "${apart[@]}" --means "${means[@]}" --test "${dictionaries[0]}" --train "${dictionaries[1]}" \
         --scale "$SCALE" --seed "$seed" --pair "$pair" --experiment "$experiment"
     done
   done

@@ -64,6 +64,14 @@ def carry_notes(source: Path, out: Path) -> None:
         write_notes(out.parent, notes["casing"], notes["tokenisation"])
 
 
+def note_second_code(folder: Path, lang: str, code: str) -> None:
+    """Note that text of `lang` lies under the language code `code` as well, tokenised by the rules of `lang`."""
+    notes = read_notes(folder)
+    kind = notes["tokenisation"].get(lang)
+    if kind is not None:
+        write_notes(folder, notes["casing"], {code: f"{kind}:{lang}" if kind == "moses" else kind})
+
+
 def notes_of(text: Mapping[str, str | os.PathLike[str]]) -> tuple[str, dict[str, str]]:
     """Casing, and tokenisation by language, of the texts with the given prefixes.
 

@@ -48,14 +48,15 @@ def tokeniser(kind: str, lang: str) -> Callable[[str], str]:
     ----------
     kind : {"none", "moses", "jieba"}
         `moses` is sacremoses without XML escapes, as XLM's `tokenizer.perl -no-escape`; `jieba` is jieba's
-        default mode.
+        default mode. `moses:en` has the rules of English, whatever the language is called.
     lang : str
         Language, for Moses' non-breaking prefixes.
     """
     if kind == "none":
         return lambda text: _SPACES.sub(" ", text).strip()
-    if kind == "moses":
-        return CachedMoses(lang)
+    name, _, rules = kind.partition(":")
+    if name == "moses":
+        return CachedMoses(rules or lang)
     if kind == "jieba":
         return lambda text: " ".join(" ".join(segment_chinese(text)).split())
     raise InputError(f"tokenisation is {kind!r}; expected one of {', '.join(TOKENISATIONS)}")

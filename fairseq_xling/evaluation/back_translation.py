@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import subprocess
@@ -56,7 +57,7 @@ class TranslationOptions:
 
 
 class BackTranslator:
-    """Two models, there and back, with everything in one folder; what is done already is skipped.
+    """Two models, there and back, with everything in one folder; what is done already, as is asked for, is skipped.
 
     Parameters
     ----------
@@ -73,7 +74,16 @@ class BackTranslator:
         self.data = self.folder / "data-bin"
 
     def prepare(self, train: tuple[Sentences, Sentences], valid: tuple[Sentences, Sentences]) -> None:
-        """Learn one BPE on both languages and binarise the parallel sentences with fairseq."""
+        """Learn one BPE on both languages and binarise the parallel sentences with fairseq.
+
+        Raises
+        ------
+        InputError
+            The folder holds what was made of other sentences or with another size of the BPE.
+        """
+        everything = [list(texts) for both in (train, valid) for texts in both]
+        digest = hashlib.sha256(repr(everything).encode()).hexdigest()[:12]
+        self._expect(self.folder / "text.made_with", f"bpe_size {self.options.bpe_size}, text {digest}")
         if self.data.is_dir():
             return
         for side, texts in zip((SOURCE, TARGET), zip(train, valid, strict=True), strict=True):
@@ -103,8 +113,17 @@ class BackTranslator:
         os.replace(temporary, self.data)
 
     def train(self, source: str, target: str) -> Path:
-        """Train the model from one side to the other, or go on with it; its best checkpoint."""
+        """Train the model from one side to the other, or go on with it; its best checkpoint.
+
+        Raises
+        ------
+        InputError
+            The folder holds a model that is trained with other options.
+        """
         options, save = self.options, self.folder / f"{source}-{target}"
+        names = ("arch", "updates", "tokens", "learning_rate", "seed")
+        wanted = ", ".join(f"{name} {getattr(options, name)}" for name in names)
+        self._expect(save.with_name(f"{save.name}.made_with"), wanted)
         done = save / "done"
         if not done.exists():
             self.say(f"training {source} to {target}: {options.updates} updates of {options.arch}; log in {save}.log")
@@ -158,6 +177,16 @@ class BackTranslator:
         """There and back: the translations, and the paraphrases made of them."""
         there = self.translate(sentences, SOURCE, TARGET)
         return there, self.translate(there, TARGET, SOURCE)
+
+    def _expect(self, path: Path, wanted: str) -> None:
+        """Note with what something is made in the folder; an error where it was something else the last time."""
+        if path.is_file():
+            before = path.read_text(encoding="utf-8").strip()
+            if before != wanted:
+                raise InputError(f"made with {before}, not {wanted}; take another folder, or remove this one", path)
+            return
+        with atomic_write(path) as out:
+            out.write(wanted + "\n")
 
     def _encoded(self, sentences: Sentences) -> list[str]:
         processor = sentencepiece.SentencePieceProcessor(model_file=str(self.folder / "spm.model"))

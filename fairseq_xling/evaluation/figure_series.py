@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fairseq_xling.analysis import mean_and_sd, pearson
 from fairseq_xling.evaluation.structure import RETRIEVAL, SIMILARITY
-from fairseq_xling.formats.results import Result, latest, select
+from fairseq_xling.formats.results import Result, latest, parse_signature, select
 
 RANDOM = "random:"
 """In front of an experiment's name: its untrained twin."""
@@ -53,6 +53,37 @@ class Series:
     deviations: list[float]
     seeds: int
     chance: float | None
+
+
+def on_one_data_set(results: Sequence[Result]) -> tuple[list[Result], list[str]]:
+    """The results without those of layers that were measured on other data than the last of their kind.
+
+    One experiment may have been measured on two test sets, or some seeds of it on one only. A curve of both, or two
+    curves that are compared, would say nothing; so of each pair, task and metric one data set counts, for all
+    experiments.
+
+    Returns
+    -------
+    list of Result
+    list of str
+        What was left out, in words.
+    """
+    sets: dict[tuple[str, str, str], list[str]] = {}
+    for result in results:
+        if result.layer is not None:
+            found, data = sets.setdefault((result.pair, result.task, result.metric), []), _data(result)
+            sets[result.pair, result.task, result.metric] = [*(name for name in found if name != data), data]
+    kept = [r for r in results if r.layer is None or _data(r) == sets[r.pair, r.task, r.metric][-1]]
+    left_out = [
+        f"{pair} {task} {metric} was measured on several data sets; left out: {', '.join(others)}; shown: {shown}"
+        for (pair, task, metric), (*others, shown) in sets.items()
+        if others
+    ]
+    return kept, left_out
+
+
+def _data(result: Result) -> str:
+    return parse_signature(result.signature).get("data", "")
 
 
 def series(

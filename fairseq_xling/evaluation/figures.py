@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -114,7 +115,13 @@ def figure7(results: Sequence[Result], names: Names) -> Figure | None:
     found = correlations(results, names)
     if found:
         text = ", ".join(f"{pair} {r:.2f}" for pair, (r, _) in found.items())
-        figure.supxlabel(f"Pearson r of CKA with retrieval over layers: {text}", fontsize=8)
+        # constrained layout makes no room for a line that is wider than the figure: 13 characters go into an inch
+        text = fill(
+            f"Pearson r of CKA with retrieval over layers: {text}",
+            int(13 * figure.get_figwidth()),
+            break_on_hyphens=False,
+        )
+        figure.supxlabel(text, fontsize=8)
     return _finished(figure, spines=True)
 
 
@@ -189,7 +196,7 @@ def _layer_axis(axes: Axes, label: str, title: str) -> None:
     axes.set_xlabel("layer")
     axes.set_ylabel(label)
     axes.set_title(title, fontsize=10, loc="left")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(bottom=0, auto=True)  # panels that share this axis and are drawn later may reach higher
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize=7, frameon=False)

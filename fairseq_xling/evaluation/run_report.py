@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fairseq_xling.evaluation.figure3 import figure3
-from fairseq_xling.evaluation.figure_series import Names, correlations
+from fairseq_xling.evaluation.figure_series import Names, correlations, on_one_data_set
 from fairseq_xling.evaluation.figures import CONTEXTUAL_TRANSLATION, FIGURES, TRANSFER
 from fairseq_xling.evaluation.layer_tables import Grid, layer_grid, single_numbers
 from fairseq_xling.evaluation.report import Page
@@ -76,6 +76,9 @@ def run_report(
     """
     page = Page(f"Cross-lingual structure in masked language models: scale {scale}")
     _what_was_run(page, results, scale)
+    results, left_out = on_one_data_set(results)
+    for text in left_out:
+        page.text(f"Note: {text}.")
     _findings(page, results, names, close_to_distant)
     missing = [] if _table1(page, results, scale) else ["Table 1 and Figure 3 (eval/grid.py)"]
     for heading, figures, tasks, command in PARTS:

@@ -112,7 +112,7 @@ def _transfer(results: Sequence[Result], names: Names, _: list[str]) -> Iterator
         if len(both) == len(TRANSFER):
             yield Shape(
                 f"{pair}: the gap to the bilingual model is larger for NER than for parsing",
-                both[0] > both[1],
+                both[0] > max(both[1], 0),  # where the bilingual model is behind there is no gap to it
                 f"NER {both[0]:+.3f}, parsing {both[1]:+.3f}",
             )
 

@@ -47,6 +47,16 @@ class Sides:
         """Whether one model encodes both."""
         return self.source.model is self.target.model
 
+    def expect_alike(self, width: bool = True) -> None:
+        """InputError where layer i of one model has no counterpart in the other, or (`width`) one of other size."""
+        first, second = (side.model.model.encoder.shape for side in (self.source, self.target))
+        if first.layers != second.layers:
+            raise InputError(f"models of {first.layers} and {second.layers} layers cannot be compared layer by layer")
+        if width and first.dim != second.dim:
+            raise InputError(
+                f"models of width {first.dim} and {second.dim}: no orthogonal map leads from one to the other"
+            )
+
     def signature(self) -> dict[str, str | None]:
         """Parts of a signature that say how both read text; one value where they agree, else ``source/target``."""
         first, second = self.source.described(), self.target.described()

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from fairseq_xling.evaluation.features import hidden_states
 from fairseq_xling.evaluation.pretrained import Pretrained
 from fairseq_xling.evaluation.word_means import WordMeans
+from fairseq_xling.evaluation.word_vectors import word_form
 
 POOLINGS = ("mean", "first")
 """A word's vector in a sentence: the mean of its subwords, or its first subword."""
@@ -169,18 +170,20 @@ def word_means(
     language : str
     pooling : {"mean", "first"}
     keep : collection of str, optional
-        Words to keep (lower-cased); by default all.
+        Words to keep (in the form of `word_form`); by default all.
     bf16 : bool
     total : int, optional
         Sentences, for the progress bar.
     progress : str, optional
         Label of a progress bar.
     """
+    casing = pretrained.segmenter(language).casing
     means = WordMeans.empty(pretrained.num_layers + 1, pretrained.model.encoder.shape.dim)
     rest = iter(lines)
     with tqdm(total=total, desc=progress, unit=" sentences", disable=progress is None, leave=False) as bar:
         while chunk := [line.split() for line in islice(rest, SENTENCES_AT_A_TIME)]:
-            rows = np.array([means.row(word.lower(), keep) for words in chunk for word in words], dtype=np.int64)
+            forms = [word_form(word, casing) for words in chunk for word in words]
+            rows = np.array([means.row(form, keep) for form in forms], dtype=np.int64)
             for numbers, vectors in pooled_words(pretrained, chunk, language, pooling, bf16):
                 means.add(rows[numbers], vectors)
             bar.update(len(chunk))

@@ -9,7 +9,7 @@ import numpy as np
 
 from fairseq_xling.analysis import IterativeNormalizer, nearest_neighbors, precision_at_1, procrustes
 from fairseq_xling.evaluation.pretrained import Pretrained
-from fairseq_xling.evaluation.word_vectors import WordVectors, embedding_words
+from fairseq_xling.evaluation.word_vectors import WordVectors, embedding_words, word_form
 from fairseq_xling.formats.errors import InputError
 
 Pairs = Sequence[tuple[str, str]]
@@ -47,6 +47,11 @@ def listed_translations(pairs: Pairs) -> dict[str, set[str]]:
     return listed
 
 
+def as_compared(pairs: Pairs, source_casing: str, target_casing: str) -> list[tuple[str, str]]:
+    """A dictionary's pairs in the form in which models with text of these casings know words; see `word_form`."""
+    return [(word_form(source, source_casing), word_form(target, target_casing)) for source, target in pairs]
+
+
 def translate(
     source: WordVectors, target: WordVectors, pairs: Pairs, method: str = "csls", k: int = 10
 ) -> WordTranslation:
@@ -78,6 +83,9 @@ def translate(
             f"none of the {words:,} source words of the test dictionary has a vector and a translation that has one "
             f"({len(source.words):,} and {len(target.words):,} words have vectors)"
         )
+    _expect_one_width(source, target)
+    if k < 1:
+        raise InputError(f"{k} neighbours for CSLS: expected at least 1")
     queries = np.array(list(gold), dtype=np.int64)
     found = nearest_neighbors(source.vectors, target.vectors, method=method, k=k, queries=queries)
     chance = float(np.mean([len(answers) for answers in gold.values()])) / len(target.words)
@@ -104,6 +112,7 @@ def align(
     known = [(source.index[a], target.index[b]) for a, b in lower if a in source.index and b in target.index]
     if not known:
         raise InputError(f"none of the {len(lower):,} pairs of the training dictionary has vectors on both sides")
+    _expect_one_width(source, target)
     normal_source = IterativeNormalizer.fit(source.vectors).transform(source.vectors)
     normal_target = IterativeNormalizer.fit(target.vectors).transform(target.vectors)
     rows_source, rows_target = (list(rows) for rows in zip(*known, strict=True))
@@ -142,8 +151,15 @@ def embedding_translation(
     """
     if target_model is not None and training is None:
         raise InputError("models that were trained apart need a training dictionary")
-    source = embedding_words(pretrained, source_language)
-    target = embedding_words(target_model or pretrained, target_language)
+    models = (pretrained, source_language), (target_model or pretrained, target_language)
+    source, target = (embedding_words(model, language) for model, language in models)
+    casings = [model.segmenter(language).casing for model, language in models]
     if training is not None:
-        source, target = align(source, target, training)
-    return translate(source, target, dictionary, method, k)
+        source, target = align(source, target, as_compared(training, *casings))
+    return translate(source, target, as_compared(dictionary, *casings), method, k)
+
+
+def _expect_one_width(source: WordVectors, target: WordVectors) -> None:
+    sizes = source.vectors.shape[1], target.vectors.shape[1]
+    if sizes[0] != sizes[1]:
+        raise InputError(f"vectors of {sizes[0]} and {sizes[1]} numbers cannot be compared")

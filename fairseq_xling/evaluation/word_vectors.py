@@ -10,6 +10,7 @@ from itertools import islice
 
 import numpy as np
 
+from fairseq_xling.corpus.words import change_case
 from fairseq_xling.evaluation.pretrained import Pretrained
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.formats.lines import numbered_lines
@@ -18,9 +19,14 @@ WORD_START = "▁"
 """SentencePiece's mark of a subword that begins a word."""
 
 
+def word_form(word: str, casing: str) -> str:
+    """The form in which words are compared: lower-cased, and without accents where a model's text has none."""
+    return change_case(word, "lower" if casing == "cased" else casing)
+
+
 @dataclass(frozen=True)
 class WordVectors:
-    """Different words, lower-cased, and their vectors.
+    """Different words, in the form of `word_form`, and their vectors.
 
     Attributes
     ----------
@@ -71,8 +77,10 @@ def embedding_words(pretrained: Pretrained, language: str) -> WordVectors:
     return WordVectors(list(words), weight[list(words.values())].float().cpu().numpy())
 
 
-def read_vectors(path: str | os.PathLike[str], first: int = 200_000) -> WordVectors:
+def read_vectors(path: str | os.PathLike[str], first: int = 200_000, casing: str = "cased") -> WordVectors:
     """The first vectors of a fastText ``.vec`` file, plain or compressed; of words that differ in case, the first.
+
+    Words get the form in which they are compared with those of a model whose text has this `casing`: see `word_form`.
 
     Raises
     ------
@@ -93,16 +101,16 @@ def read_vectors(path: str | os.PathLike[str], first: int = 200_000) -> WordVect
         parts = line.rstrip(" ").split(" ")
         if len(parts) != dim + 1:
             raise InputError(f"expected a word and {dim} numbers, found {len(parts)} fields", path, number)
-        word = parts[0]
-        if word.lower() in words:
+        word = word_form(parts[0], casing)
+        if word in words:
             continue
         try:
             vector = np.array(parts[-dim:], dtype=np.float32)
         except ValueError:
             vector = np.full(1, np.nan, dtype=np.float32)
         if not np.isfinite(vector).all():
-            raise InputError(f"expected {dim} finite numbers after the word {word[:40]!r}", path, number)
-        words[word.lower()] = len(rows)
+            raise InputError(f"expected {dim} finite numbers after the word {parts[0][:40]!r}", path, number)
+        words[word] = len(rows)
         rows.append(vector)
     if not rows:
         raise InputError("expected a word and its vector a line, found none", path)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,41 @@ def test_every_model_that_is_measured_is_trained_and_every_measure_has_its_file(
     kinds = {(words[1], option(words, "--experiment")) for words in measures if "--experiment" in words}
     assert ("eval/cka.py", "random:mono") in kinds
     assert ("eval/contextual.py", "no_anchors") in kinds
+
+
+def test_training_text_is_not_tokenised_a_second_time():
+    """As it lies it is tokenised; of "the king 's" a second pass makes "the king ' s", which no model has seen."""
+    done = script("--scale", "pocket", "--dry-run")
+    commands = [shlex.split(line) for line in done.stdout.splitlines() if "eval/extract.py" in line]
+    assert len(commands) == 4
+    assert all("text/all/" in words[3] and "--raw" not in words for words in commands)
+
+
+def test_a_measure_is_made_again_when_a_file_that_it_reads_has_changed(tmp_path):
+    """Each file of its command is among the stage's inputs (word means stand for the models that they were made by)."""
+    python = tmp_path / "python"
+    python.write_text(
+        f"#!{sys.executable}\nimport json, sys\nif 'fairseq_xling.runs.stage' in sys.argv[:3]:\n"
+        f"    print(json.dumps(sys.argv[3:]), file=open({str(tmp_path / 'seen')!r}, 'a'))\n"
+    )
+    python.chmod(0o755)
+    runs = tmp_path / "runs"
+    (runs / "lab/paraphrases").mkdir(parents=True)
+    (runs / "lab/text/wiki").mkdir(parents=True)
+    (runs / "lab/paraphrases/qaa.tsv").touch()
+    done = script("--scale", "lab", "--targets", "qab", "--jobs", "1", PYTHON=str(python), RUNS=str(runs))
+    assert done.returncode == 0, done.stderr
+    measures = 0
+    for line in (tmp_path / "seen").read_text().splitlines():
+        words = json.loads(line)
+        stage, command = words[: words.index("--")], words[words.index("--") + 1 :]
+        if command[1].startswith("eval/"):
+            read = {word.partition("=")[2] or word for word in command[2:] if str(runs) in word} - {stage[1]}
+            if "--means" in command:
+                read = {path for path in read if not path.endswith(".pt")}
+            assert read <= set(stage), (stage[0], read - set(stage))
+            measures += 1
+    assert measures == 22
 
 
 @pytest.mark.parametrize("arguments", [["--scale", "huge"], ["--scale", "lab", "--nothing"], ["word"], []])

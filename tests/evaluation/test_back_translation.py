@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
@@ -101,3 +102,25 @@ def test_two_small_models_there_and_back(tmp_path):
     stamp = (tmp_path / f"{SOURCE}-{TARGET}" / "checkpoint_best.pt").stat().st_mtime_ns
     BackTranslator(tmp_path, options, say=lambda text: None).train(SOURCE, TARGET)
     assert (tmp_path / f"{SOURCE}-{TARGET}" / "checkpoint_best.pt").stat().st_mtime_ns == stamp
+
+
+def test_a_folder_made_of_other_text_or_with_other_options_is_refused(tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr(BackTranslator, "_fairseq", lambda self, program, *_, **__: started.append(program) or "")
+    text = (["a b", "b a"] * 50, ["c d", "d c"] * 50), (["a"], ["c"])
+    (tmp_path / "data-bin").mkdir()  # stands for what fairseq-preprocess makes
+    options = TranslationOptions(bpe_size=60, updates=600)
+
+    def maker(**changes):
+        return BackTranslator(tmp_path, replace(options, **changes), say=lambda text: None)
+
+    maker().prepare(*text)
+    maker(beam=1, cpu=True, updates=20_000).prepare(*text)
+    for changes, sentences in (({"bpe_size": 70}, text), ({}, (text[0][::-1], text[1]))):
+        with pytest.raises(InputError, match=r"text\.made_with: made with bpe_size 60, text .* not bpe_size"):
+            maker(**changes).prepare(*sentences)
+    maker().train(SOURCE, TARGET)
+    maker(beam=1, cpu=True).train(SOURCE, TARGET)  # neither changes the model
+    assert started == ["fairseq-train"]
+    with pytest.raises(InputError, match=r"made with arch transformer_tiny, updates 600, .* not .* updates 20000"):
+        maker(updates=20_000).train(SOURCE, TARGET)

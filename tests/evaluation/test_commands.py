@@ -7,6 +7,7 @@ import pytest
 
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.formats.results import parse_signature, read_results, select
+from tests.tasks import pretraining
 
 
 @pytest.fixture
@@ -185,3 +186,44 @@ def test_models_trained_apart_need_supervision(command, checkpoint, lab, tmp_pat
     ):
         with pytest.raises(InputError, match=wanted):
             command(name, *apart, *options)
+
+
+@pytest.fixture(scope="module")
+def wider(checkpoint, tmp_path_factory):
+    """A model of the same text, of another width."""
+    folder = tmp_path_factory.mktemp("wider")
+    pretraining.train(checkpoint.parents[1] / "data", folder, "--max-update", "1", "--encoder-embed-dim", "32")
+    return folder / "checkpoint_last.pt"
+
+
+@pytest.fixture(scope="module")
+def deeper(checkpoint, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("deeper")
+    pretraining.train(checkpoint.parents[1] / "data", folder, "--max-update", "1", "--encoder-layers", "5")
+    return folder / "checkpoint_last.pt"
+
+
+def test_models_of_other_shapes_are_one_clear_line(command, checkpoint, lab, wider, deeper):
+    source = ["--source", f"qaa={checkpoint}", "--experiment", "x", "--target"]
+    parallel, words = lab / "parallel/test.tsv", lab / "dictionaries/qaa-qab.test.txt"
+    retrieval = ["sentence_retrieval", "--test", parallel, "--supervision", parallel, *source]
+    contextual = ["contextual", "--task", "ner", "--gold", lab / "ner", "--parallel", parallel, *source]
+    for arguments in (retrieval, contextual):
+        with pytest.raises(InputError, match="models of width 16 and 32: no orthogonal map"):
+            command(*arguments, f"qab={wider}")
+    for arguments in (retrieval, contextual, ["cka", "--parallel", parallel, *source]):
+        with pytest.raises(InputError, match="models of 4 and 5 layers cannot be compared layer by layer"):
+            command(*arguments, f"qab={deeper}")
+    with pytest.raises(InputError, match="vectors of 16 and 32 numbers cannot be compared"):
+        command("word_translation", "--test", words, "--train", words, *source, f"qab={wider}")
+    command("cka", "--parallel", parallel, *source, f"qab={wider}")  # needs no map, so no common width
+
+
+def test_too_little_to_measure_is_one_clear_line(command, sides, lab, tmp_path):
+    (tmp_path / "one.tsv").write_text("".join((lab / "parallel/test.tsv").open(encoding="utf-8").readlines()[:2]))
+    with pytest.raises(InputError, match=r"one\.tsv: CKA needs at least 2 samples, not 1"):
+        command("cka", *sides, "--parallel", tmp_path / "one.tsv")
+    with pytest.raises(InputError, match=r"one\.tsv: debiased CKA needs at least 4 samples, not 1"):
+        command("cka", *sides, "--parallel", tmp_path / "one.tsv", "--debiased")
+    with pytest.raises(InputError, match="0 neighbours for CSLS: expected at least 1"):
+        command("word_translation", *sides, "--test", lab / "dictionaries/qaa-qab.test.txt", "--k", 0)

@@ -65,3 +65,10 @@ def test_vectors_that_are_no_numbers(tmp_path, text):
     (tmp_path / "x.vec").write_text(text)
     with pytest.raises(InputError, match=r"x\.vec:[12]: expected"):
         read_vectors(tmp_path / "x.vec")
+
+
+def test_vectors_have_no_accents_where_the_models_text_has_none(tmp_path):
+    (tmp_path / "x.vec").write_text("3 1\nété 1\nete 2\nLa 3\n")
+    assert read_vectors(tmp_path / "x.vec").words == ["été", "ete", "la"]
+    without = read_vectors(tmp_path / "x.vec", casing="lower-no-accents")
+    assert (without.words, without.vectors[:, 0].tolist()) == (["ete", "la"], [1, 3])

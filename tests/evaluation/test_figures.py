@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fairseq_xling.evaluation.figure_series import Names, correlations, series
+from fairseq_xling.evaluation.figure_series import Names, correlations, on_one_data_set, series
 from fairseq_xling.evaluation.figures import FIGURES, figure7, save
 from fairseq_xling.evaluation.shapes import shapes
 from fairseq_xling.formats.errors import InputError
@@ -62,6 +62,24 @@ def test_a_series_is_the_mean_over_seeds_of_the_last_lines(results):
     assert series(results, "similarity", "linear_cka", "unknown") is None
 
 
+def test_numbers_on_two_test_sets_are_not_mixed():
+    def on(data, experiment, seed, value):
+        how = signature(data=data, rule="made_up")
+        run = experiment, "en-fr", "pocket", seed
+        return Result(*run, "sentence_retrieval", "precision@1", 0, value, None, 500, how)
+
+    tatoeba = [on("tatoeba", experiment, seed, 0.2) for experiment in ("mono", "random:mono") for seed in (1, 2)]
+    news = on("news", "mono", 1, 0.8)
+    kept, left_out = on_one_data_set([*tatoeba, news])
+    assert kept == [news]
+    assert left_out == [
+        "en-fr sentence_retrieval precision@1 was measured on several data sets; left out: tatoeba; shown: news"
+    ]
+    assert series(kept, "sentence_retrieval", "precision@1", "mono", "en-fr").means == [0.8]
+    assert on_one_data_set([news, *tatoeba])[0] == tatoeba
+    assert on_one_data_set(tatoeba) == (tatoeba, [])
+
+
 @pytest.mark.parametrize("number", FIGURES)
 def test_every_figure_is_drawn_as_png_and_pdf(results, number, tmp_path):
     png, pdf = save(FIGURES[number](results, NAMES), tmp_path / f"figure{number}")
@@ -83,6 +101,16 @@ def test_lines_show_means_in_per_cent_with_error_bars(results):
     assert axes.get_legend_handles_labels()[1] == ["qaa-qab", "qaa-qac"]
 
 
+@pytest.mark.parametrize("number", [5, 8])
+def test_a_closer_pair_that_comes_second_is_not_cut_off(results, number):
+    distant_first = sorted(results, key=lambda result: result.pair, reverse=True)
+    for axes in FIGURES[number](distant_first, NAMES).axes:
+        bottom, top = axes.get_ylim()
+        shown = [value for container in axes.containers for value in container.lines[0].get_ydata()]
+        assert bottom == 0
+        assert max(shown) <= top
+
+
 def test_figure_7_shows_every_layer_and_the_average(results):
     figure = figure7(results, NAMES)
     assert [axes.get_title() for axes in figure.axes] == ["Bilingual", "Monolingual", "Random"]
@@ -91,6 +119,15 @@ def test_figure_7_shows_every_layer_and_the_average(results):
     assert grid[0, 0] == pytest.approx(0.715)
     assert grid[-1, 0] == pytest.approx(grid[:-1, 0].mean())
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [*(f"L{i}" for i in LAYERS), "AVER"]
+
+
+@pytest.mark.parametrize("pairs", [["qaa-qab"], ["qaa-qab", "qaa-qac"]])
+def test_the_correlation_below_a_narrow_figure_7_is_not_cut_off(results, pairs):
+    figure = figure7([r for r in results if r.experiment == "mono" and r.pair in pairs], NAMES)
+    figure.canvas.draw()
+    assert figure.get_supxlabel().split()[-2 * len(pairs) :: 2] == pairs
+    box = figure._supxlabel.get_window_extent()
+    assert 0 <= box.x0 <= box.x1 <= figure.bbox.width
 
 
 def test_correlations_are_over_layers(results):
@@ -113,6 +150,22 @@ def test_findings_hold_where_the_paper_is_made_up_and_fail_where_it_is_reversed(
     assert "qaa-qab: CKA is ordered bilingual > mono > random" in failing
     assert "CKA, monolingual: closer languages are higher" in failing
     assert "qaa-qac, contextual_ner: the bilingual model transfers better than aligned monolingual models" in failing
+
+
+def test_there_is_no_gap_to_a_bilingual_model_that_is_behind():
+    def holds(ner, parsing):
+        lines = [
+            line(experiment, "qaa-qab", task, metric, 0, value)
+            for task, kind, bilingual in (("contextual_ner", "f1", ner), ("contextual_parsing", "las", parsing))
+            for experiment, metric, value in (("mono", f"{kind}_aligned", 0.5), ("no_anchors", kind, bilingual))
+        ]
+        (found,) = [shape.holds for shape in shapes(lines, NAMES) if "the gap to" in shape.statement]
+        return found
+
+    assert holds(0.7, 0.6)
+    assert holds(0.6, 0.2)
+    assert not holds(0.6, 0.7)
+    assert not holds(0.4, 0.2)
 
 
 def test_the_commands(command, results, tmp_path, capsys):

@@ -101,6 +101,11 @@ def test_case_is_ignored_and_only_kept_words_are_held(model, sentences):
     assert means.counts[0] == 2
 
 
+def test_accents_are_ignored_where_the_training_text_has_none(model, monkeypatch):
+    monkeypatch.setattr(model.segmenter("qaa"), "casing", "lower-no-accents")
+    assert word_means(model, ["été Ete"], "qaa").words() == ["ete"]
+
+
 def test_running_means_stay_exact_over_many_small_batches_and_grow():
     generator = np.random.default_rng(0)
     means = WordMeans.empty(2, 3)

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import ortho_group
 
 from fairseq_xling.analysis import csls
-from fairseq_xling.evaluation.word_translation import align, translate
+from fairseq_xling.evaluation.word_translation import align, as_compared, translate
 from fairseq_xling.evaluation.word_vectors import WordVectors
 from fairseq_xling.formats.errors import InputError
 
@@ -25,6 +25,18 @@ def test_any_listed_translation_counts_and_unknown_words_lower_coverage():
     result = translate(source, target, pairs, method="cosine")
     # cat -> matou (second listing), dog -> chien (wrong: only chat is listed), sun -> soleil, whatever the case
     assert result == pytest.approx((2 / 3, 3, 3 / 5, (2 + 1 + 1) / 3 / 4))
+
+
+def test_accents_are_ignored_on_the_side_whose_text_has_none():
+    source, target = words("ete cote", [[1, 0], [0, 1]]), words("naïve summer", [[0, 1], [1, 0]])
+    pairs = [("Été", "Summer"), ("côte", "naïve"), ("coté", "summer")]
+    assert as_compared(pairs, "cased", "lower") == [("été", "summer"), ("côte", "naïve"), ("coté", "summer")]
+    without = as_compared(pairs, "lower-no-accents", "cased")
+    assert without == [("ete", "summer"), ("cote", "naïve"), ("cote", "summer")]
+    # two source words are left, as two of the dictionary's are the same without accents
+    assert translate(source, target, without, method="cosine") == pytest.approx((1, 2, 1, 1.5 / 2))
+    with pytest.raises(InputError, match="none of the 3 source words"):
+        translate(source, target, pairs)
 
 
 def test_csls_takes_all_words_as_neighbourhood():
