@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -37,10 +38,15 @@ def name(text: str) -> str:
 def run_command(main: Callable[[], None]) -> None:
     """Run `main` and turn expected failures into one line on standard error.
 
-    Exit status: 0 done, 2 bad input or a file that cannot be read or written, 130 interrupted.
+    Exit status: 0 done, 2 bad input or a file that cannot be read or written, 130 interrupted, 141 (without a word, as
+    programs in C) where the output is a pipe that nobody reads any more.
     """
     try:
         main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # of `... | head`: whoever read has enough; nothing is wrong
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the exit tries to write again
+        sys.exit(141)
     except (InputError, OSError) as error:
         print(f"{sys.argv[0]}: {error}", file=sys.stderr)
         sys.exit(2)
@@ -53,7 +59,8 @@ def show_input_errors_in_one_line() -> None:
     """Make an uncaught `InputError` end a program with one line instead of a traceback.
 
     For programs whose main function is not ours, such as ``fairseq-train``. An `InputError` that was wrapped
-    in another exception on its way up counts as well; everything else is shown as ever.
+    in another exception on its way up counts as well; everything else is shown as ever. Exit status: 2 for an
+    `InputError`, as `run_command` has it.
     """
     if sys.excepthook is not _excepthook:
         sys.excepthook = _excepthook
@@ -63,8 +70,18 @@ def _excepthook(kind: type[BaseException], error: BaseException, trace: Tracebac
     line = one_line(error)
     if line is None:
         sys.__excepthook__(kind, error, trace)
-    else:
-        print(f"{sys.argv[0]}: {line}", file=sys.stderr)
+        return
+    print(f"{sys.argv[0]}: {line}", file=sys.stderr)
+    if _input_error(error) is not None:
+        raise SystemExit(2)  # Python takes its status; a job with bad input is not started again
+
+
+def _input_error(error: BaseException) -> InputError | None:
+    """The `InputError` that was wrapped in an exception, or is it."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, InputError):
+        cause = cause.__cause__ or cause.__context__
+    return cause
 
 
 def one_line(error: BaseException) -> str | None:
@@ -73,9 +90,7 @@ def one_line(error: BaseException) -> str | None:
     Expected are `InputError`, also one that was wrapped or came from a data loader (then with the traceback there as
     its text), a file that cannot be read or written, and a data loader that was killed.
     """
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, InputError):
-        cause = cause.__cause__ or cause.__context__
+    cause = _input_error(error)
     if cause is not None:
         return str(cause).strip().splitlines()[-1].removeprefix(f"{InputError.__module__}.{InputError.__name__}: ")
     if isinstance(error, OSError) and (error.filename is not None or error.errno in (errno.ENOSPC, errno.EDQUOT)):

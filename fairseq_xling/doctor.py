@@ -18,6 +18,7 @@ import locale
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -393,4 +394,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `... | head` is no traceback, and not the status of "broken"
     sys.exit(main())

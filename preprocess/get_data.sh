@@ -154,6 +154,12 @@ fi
 MISSING=''
 mkdir -p "$OUT"
 touch "$OUT/SHA256SUMS"
+# Jobs of several pairs want the same English dump at once: one fetches, the others wait and find it there.
+exec 9> "$OUT/.lock"
+if command -v flock > /dev/null && ! flock --nonblock 9; then
+  echo "another get_data.sh fetches into $OUT; waiting" >&2
+  flock 9 || echo "no locks on this file system; do not fetch into one folder twice at once" >&2
+fi
 while read -r path hash address; do get "$path" "$hash" "$address"; done <<< "$LINES"
 if [ -f "$OUT/panlex/panlex_lite.zip" ] && [ ! -f "$OUT/panlex/db.sqlite" ]; then
   rm -rf "$OUT/panlex/unpacked"

@@ -1,6 +1,8 @@
 """What commands share."""
 
 import argparse
+import subprocess
+import sys
 
 import pytest
 
@@ -18,6 +20,32 @@ def test_what_is_no_seed_is_refused_in_few_words(text):
     with pytest.raises(argparse.ArgumentTypeError, match="expected a whole number from 0 to 4294967295") as caught:
         seed_number(text)
     assert len(str(caught.value)) < 100
+
+
+@pytest.mark.parametrize(
+    ("raised", "status"),
+    [
+        ("InputError('no such layer')", 2),
+        ("RuntimeError('wrapped') from InputError('no such layer')", 2),
+        ("RuntimeError('a bug')", 1),
+    ],
+)
+def test_bad_input_of_a_program_that_is_not_ours_has_its_status(raised, status):
+    """As `run_command` gives it; jobs that end with 2 are not started again."""
+    script = "from fairseq_xling.command import show_input_errors_in_one_line\n"
+    script += "from fairseq_xling.formats.errors import InputError\n"
+    script += f"show_input_errors_in_one_line()\nraise {raised}\n"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == status
+    assert ("Traceback" in done.stderr) == (status == 1)
+
+
+@pytest.mark.parametrize("command", ["fairseq_xling.runs.hours --scale paper", "fairseq_xling.doctor"])
+def test_output_that_nobody_reads_any_more_is_no_failure_to_talk_about(command):
+    """As in `doctor | head -1`, whose status 1 would say that something is broken."""
+    script = f"{sys.executable} -m {command} | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_without_shared_locks_one_process_does_the_work(monkeypatch, capsys):

@@ -61,13 +61,18 @@ while [ $# -gt 0 ]; do
 done
 
 source "$HERE/stages.sh"
-RUNS=${RUNS:-runs/$SCALE} PYTHON=${PYTHON:-.venv/bin/python}
+RUNS=$(runs_folder "${RUNS:-runs/$SCALE}") PYTHON=${PYTHON:-.venv/bin/python}
 SOURCE_DOMAIN=wiki
 case $SCALE in
   lab) default_source=qaa default_targets=(qab qac qad) head=(--epochs 3 --learning-rate 1e-3 --arc-dim 64 --label-dim 32) ;;
   pocket) SOURCE_DOMAIN=all default_source=en default_targets=(fr) head=(--epochs 5 --learning-rate 3e-4) ;;
   *) die "--scale '$SCALE': expected lab or pocket" ;;
 esac
+[[ $JOBS =~ ^[1-9][0-9]*$ ]] || die "--jobs $JOBS: expected a number from 1" # 0 would wait for ever
+for number in "${SEEDS[@]}" "${LAYERS[@]}"; do
+  [[ $number =~ ^[0-9]+$ ]] || die "'$number': expected numbers for --seeds and --layers"
+done
+[ -f "$HERE/experiments/$BILINGUAL.sh" ] || die "--bilingual $BILINGUAL: no such experiment in train_scripts/experiments"
 [ -f "$HERE/scales/$SCALE.sh" ] || die "there is no scales/$SCALE.sh"
 source "$HERE/scales/$SCALE.sh"
 SOURCE=${SOURCE:-$default_source}
@@ -93,8 +98,16 @@ all_done() {
   while [ -n "$(jobs -p)" ]; do wait -n || FAILED=1; done
   [ "$FAILED" = 0 ] || die "a part failed, see above; what was finished is kept, run it again to go on"
 }
+# A signal goes to all jobs, which save; it ends when they have ended.
+stop_jobs() {
+  trap '' TERM USR1 INT HUP
+  say "stopping what runs; the same command goes on from there"
+  kill -TERM $(jobs -p) 2> /dev/null || true
+  wait
+  exit 75
+}
 train() { # EXPERIMENT PAIR SEED STAGE
-  bash "$HERE/run.sh" "$1" "$2" --scale "$SCALE" --seed "$3" --stage "$4" ${DRY_RUN:+--dry-run} -- "${OVERRIDES[@]}"
+  passing_signals_on bash "$HERE/run.sh" "$1" "$2" --scale "$SCALE" --seed "$3" --stage "$4" ${DRY_RUN:+--dry-run} -- "${OVERRIDES[@]}"
 }
 model() { printf '%s/%s/%s/seed%s/checkpoint_best.pt' "$RUNS" "$1" "$2" "$3"; }
 # measure NAME INPUT... -- COMMAND...: a stage whose output is its own results file
@@ -124,6 +137,7 @@ fi
 models=("mono $SOURCE")
 [ -z "$PARAPHRASES" ] || models+=("sep_emb $SOURCE-$TWIN")
 for target in "${TARGETS[@]}"; do models+=("mono $target" "$BILINGUAL $SOURCE-$target"); done
+trap stop_jobs TERM USR1 INT HUP
 for each in "${models[@]}"; do job train ${each} 1 vocabulary; done
 all_done
 for seed in "${SEEDS[@]}"; do

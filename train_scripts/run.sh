@@ -17,7 +17,8 @@ PAIR         two language codes, as en-fr or, at lab scale, qaa-qab; one code fo
              an update has the same number of sequences whatever their number
 --jobs       fine-tuning runs at a time (default 1)
 --tasks      with finetune: some of "nli ner parsing"
---part I/N   with finetune: only each N-th setting of the grids, from the I-th; another call without it makes the scores
+--part I/N   with finetune: only each N-th setting of the grids, from the I-th; another call with --scores follows
+--scores     with finetune, when all parts are done: the means of the best settings, for which no GPU is needed
 --dry-run    print the commands, which work when pasted, and run nothing
 -- OPTIONS   go to fairseq-train at pretraining, after all others, and so override them
 
@@ -35,7 +36,7 @@ H
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$HERE/.."
 source "$HERE/stages.sh"
-EXPERIMENT='' PAIR='' SCALE='' SEED=1 DRY_RUN='' STAGES=() OVERRIDES=() PROCESSES='' JOBS=1 TASKS='nli ner parsing' PART=''
+EXPERIMENT='' PAIR='' SCALE='' SEED=1 DRY_RUN='' STAGES=() OVERRIDES=() PROCESSES='' JOBS=1 TASKS='nli ner parsing' PART='' ONLY_SCORES=''
 while [ $# -gt 0 ]; do
   case $1 in
     -h | --help) usage; exit 0 ;;
@@ -46,6 +47,7 @@ while [ $# -gt 0 ]; do
         --jobs) JOBS=$2 ;; --tasks) TASKS=$2 ;; --part) PART=$2 ;;
       esac
       shift 2 ;;
+    --scores) ONLY_SCORES=1; shift ;;
     --dry-run) DRY_RUN=1; shift ;;
     --) shift; OVERRIDES=("$@"); break ;;
     -*) die "unknown option $1; -h shows the options" ;;
@@ -68,13 +70,12 @@ for name in "${STAGES[@]}"; do
 done
 IFS=- read -r SOURCE TARGET <<< "$PAIR"
 LANGUAGES=("$SOURCE" ${TARGET:+"$TARGET"})
-RUNS=${RUNS:-runs/$SCALE}
-RUNS=${RUNS#"$PWD/"} # the same folder by the same name, as names are part of what a stage depends on
+RUNS=$(runs_folder "${RUNS:-runs/$SCALE}")
 PYTHON=${PYTHON:-.venv/bin/python}
 FAIRSEQ_TRAIN=${FAIRSEQ_TRAIN:-.venv/bin/fairseq-train}
 
 # What an experiment may change; see experiments/.
-CONDITION=default SEPARATE='' CHANGES=() TEXT_ALSO=()
+CONDITION=default SEPARATE='' CHANGES=() TEXT_ALSO=() DICTIONARIES=''
 source "$HERE/experiments/$EXPERIMENT.sh"
 source "$HERE/scales/$SCALE.sh"
 DATA=$RUNS/data-bin/$CONDITION/$PAIR
@@ -89,6 +90,11 @@ for lang in "${LANGUAGES[@]}"; do # files of text, by a pattern with @ for the l
   found=$(compgen -G "${TEXT_FILES//@/$lang}" || printf '%s' "${TEXT_FILES//@/$lang}")
   mapfile -t -O "${#INPUTS[@]}" INPUTS <<< "$found"
 done
+if [ "$CONDITION" = extra_anchors ] && [ -n "$DICTIONARIES" ]; then # the pair's, or those of both with English
+  for pair in "$SOURCE-$TARGET" "$TARGET-$SOURCE" "$SOURCE-en" "en-$SOURCE" "$TARGET-en" "en-$TARGET"; do
+    [ ! -f "$DICTIONARIES/$pair.weighted.tsv" ] || INPUTS+=("$DICTIONARIES/$pair.weighted.tsv")
+  done
+fi
 MAKES=manifest.json WHEN_CHANGED=remove
 stage vocabulary "$DATA" "$PYTHON" preprocess/condition.py "$CONDITION" "$PAIR" --scale "$SCALE" --text "$TEXT" \
   ${RAW:+--raw "$RAW"} --out "$DATA" --bpe-joint "$BPE_JOINT" --bpe-each "$BPE_EACH"
@@ -112,7 +118,8 @@ stage pretrain "$MODEL" "${LAUNCH[@]}" "$FAIRSEQ_TRAIN" "$DATA" --user-dir fairs
 
 [ -n "$TARGET" ] || exit 0 # nothing to transfer to
 GPUS=${NEEDS_GPU:-0}
-INPUTS=("$MODEL/checkpoint_best.pt" "$DATA/manifest.json" "${LABELLED_INPUTS[@]}")
+INPUTS=("$MODEL/checkpoint_best.pt" "$DATA/manifest.json" "${GRID_FILE:-eval/grids/$SCALE.toml}" "${LABELLED_INPUTS[@]}")
+[ -z "$ONLY_SCORES" ] || GPUS=0
 MAKES=results.jsonl WHEN_CHANGED=update
 GRID=("$PYTHON" eval/grid.py "$MODEL/checkpoint_best.pt" --vocabulary "$DATA" --data "$LABELLED" --pair "$PAIR")
 GRID+=(--experiment "$EXPERIMENT" --out "$SCORES" --scale "$SCALE" --seed "$SEED" --jobs "$JOBS" --tasks $TASKS)

@@ -5,6 +5,16 @@ say() { printf '%s  %s\n' "$(date +%H:%M:%S)" "$*" >&2; }
 
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 2; }
 
+# runs_folder FOLDER: the same folder by the same name, however it was written (runs/lab/, ./runs/lab), as names are part
+# of what a stage depends on. As pathlib has it, which submit.sh uses; .. stays, since what it leads over may be a link.
+runs_folder() {
+  local path=$1/
+  while [[ $path == *//* || $path == */./* ]]; do path=${path//\/\//\/} path=${path//\/.\//\/}; done
+  while [[ $path == ./?* ]]; do path=${path#./}; done
+  path=${path#"$PWD/"}
+  printf '%s\n' "${path%/}"
+}
+
 # stage NAME OUTPUT COMMAND...   with the files that it depends on in INPUTS; see python -m fairseq_xling.runs.stage -h
 # MAKES: file within OUTPUT that is there when it is done.  WHEN_CHANGED: what becomes of an OUTPUT from other inputs.
 # GPUS: how many must be there.

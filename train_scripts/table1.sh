@@ -40,7 +40,8 @@ while [ $# -gt 0 ]; do
   esac
 done
 [ -f "$HERE/scales/$SCALE.sh" ] || die "--scale '$SCALE': expected lab, pocket or paper"
-export RUNS=${RUNS:-runs/$SCALE}
+RUNS=$(runs_folder "${RUNS:-runs/$SCALE}")
+export RUNS
 if [ -z "$PAIRS" ]; then
   PAIRS='en-fr en-ru en-zh'
   [ "$SCALE" != lab ] || PAIRS='qaa-qab qaa-qac qaa-qad'
@@ -52,10 +53,12 @@ for pair in $PAIRS; do
     for seed in $SEEDS; do
       [ -n "$ONLY" ] || passing_signals_on bash "$HERE/run.sh" "$experiment" "$pair" --scale "$SCALE" --seed "$seed" \
         "${DRY_RUN[@]}" -- "${OVERRIDES[@]}" || exit $?
-      results+=("$RUNS/transfer/$experiment/$pair/seed$seed/results.jsonl")
+      file=$RUNS/transfer/$experiment/$pair/seed$seed/results.jsonl
+      if [ -z "$ONLY" ] || [ -f "$file" ]; then results+=("$file"); else say "not there yet: $file"; fi
     done
   done
 done
 [ ${#DRY_RUN[@]} -eq 0 ] || exit 0
+[ ${#results[@]} -gt 0 ] || die "none of these rows has scores in $RUNS/transfer"
 "${PYTHON:-.venv/bin/python}" eval/table1.py "${results[@]}" --scale "$SCALE" --pairs $PAIRS --out "$RUNS/tables"
 "${PYTHON:-.venv/bin/python}" eval/report.py "$RUNS" --out "$RUNS/report.html" --scale "$SCALE"

@@ -85,7 +85,7 @@ class Plan:
             return self.add(Job(f"finetune.{label}", "finetune", command, (after,)))
         part = (*command, "--part", f"{{part}}/{self.parts}")
         array = self.add(Job(f"finetune.{label}", "finetune", part, (after,), self.parts))
-        return self.add(Job(f"scores.{label}", "scores", command, (array,)))
+        return self.add(Job(f"scores.{label}", "scores", (*command, "--scores"), (array,)))
 
     def table(self, experiments: Sequence[str], pairs: Sequence[str], seeds: Sequence[int]) -> None:
         """Table 1 and Figure 3."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -19,6 +20,10 @@ from fairseq_xling.formats.files import atomic_write
 STATES = ("running", "done", "stopped", "failed")
 HEARTBEAT = 30.0
 """Seconds after which a running stage says again that it lives."""
+
+
+TORCHRUN_REPORTS = re.compile(r"[EW]\d{4} .*/torch/distributed/elastic/.* (failed \(exitcode|Sending process \d)")
+"""Of a process that failed; a traceback and a table without the reason follow."""
 
 
 @dataclass
@@ -146,8 +151,8 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def last_line(path: Path) -> str:
-    """The last line of a log that says something, cut at 300 characters."""
+def last_line(path: Path, longest: int = 300) -> str:
+    """The last line of a log that says something, cut at so many characters."""
     try:
         with open(path, "rb") as log:
             log.seek(0, os.SEEK_END)
@@ -155,4 +160,9 @@ def last_line(path: Path) -> str:
             lines = log.read().decode("utf-8", "replace").splitlines()
     except FileNotFoundError:
         return ""
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")[:300]
+    ends = [number for number, line in enumerate(lines) if TORCHRUN_REPORTS.match(line)]
+    begins = [number for number, line in enumerate(lines) if line.startswith("# 20")]  # of an attempt
+    if ends and (not begins or ends[-1] > begins[-1]):
+        first = next(number for number in ends if not begins or number > begins[-1])
+        lines = lines[:first]  # what a process said, not what torchrun says of it
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")[:longest]

@@ -63,16 +63,18 @@ def submit(jobs: Sequence[Job], machine: Machine, runs: Path) -> dict[str, str]:
     return ids
 
 
-def queue() -> dict[str, tuple[str, str]]:
-    """State and reason of this user's jobs by Slurm's number, as squeue says; empty where there is no Slurm."""
+def queue() -> dict[str, list[tuple[str, str, str]]]:
+    """Of this user's jobs by Slurm's number: for each part its number in the array (or empty), state and reason.
+
+    A job that is no array is one part. Nothing where there is no Slurm.
+    """
     try:
-        command = ["squeue", "--me", "--noheader", "--format=%A|%F|%T|%r", "--states=all"]
+        command = ["squeue", "--me", "--noheader", "--format=%F|%K|%T|%r", "--states=all"]
         shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
     except (FileNotFoundError, subprocess.SubprocessError):
         return {}
-    found = {}
+    found: dict[str, list[tuple[str, str, str]]] = {}
     for line in shown.stdout.splitlines():
-        number, array, state, reason = line.split("|", 3)
-        found[number] = (state, reason)
-        found.setdefault(array, (state, reason))
+        number, part, state, reason = line.split("|", 3)
+        found.setdefault(number, []).append(("" if part == "N/A" else part, state, reason))
     return found

@@ -68,7 +68,7 @@ def training(path: Path) -> str:
     if not metrics.is_file():
         return ""
     try:
-        numbers = json.loads(last_line(metrics))
+        numbers = json.loads(last_line(metrics, longest=20_000))  # with two languages a line has some 330 characters
         return f"update {numbers['update']:,}, {numbers['nats']:.3f} nats"
     except (ValueError, KeyError):
         return ""
@@ -81,12 +81,14 @@ def waiting(runs: Path) -> Iterator[Line]:
         return
     states = slurm.queue()
     for name, number in json.loads(sent.read_text(encoding="utf-8")).items():
-        state, reason = states.get(number, ("", ""))
-        if state == "PENDING":
-            yield Line("waiting", "job", name, f"job {number}: {reason}")
-        elif state in ("FAILED", "CANCELLED", "NODE_FAIL", "TIMEOUT", "OUT_OF_MEMORY", "BOOT_FAIL"):
-            said = last_line(runs / "jobs" / f"{name}.log")
-            yield Line("failed", "job", name, f"job {number} {state.lower()}: {said}")
+        for part, state, reason in states.get(number, []):
+            if state == "PENDING":
+                what = f"job {number}" + (f", part {part}" if part else "")
+                yield Line("waiting", "job", name, f"{what}: {reason}")
+            elif state in ("FAILED", "CANCELLED", "NODE_FAIL", "TIMEOUT", "OUT_OF_MEMORY", "BOOT_FAIL"):
+                own = f"{name}.{part}" if part else name
+                said = last_line(runs / "jobs" / f"{own}.log") or reason
+                yield Line("failed", "job", own, f"job {number} {state.lower()}: {said}")
 
 
 def main() -> None:

@@ -61,7 +61,11 @@ def parse() -> argparse.Namespace:
 def make_plan(args: argparse.Namespace) -> Plan:
     """The jobs that the command line asks for."""
     plan = Plan(args.scale, args.overrides, args.parts)
+    if args.parts < 0:
+        raise InputError(f"--parts {args.parts}: expected a number from 1, or 0 for no array")
     if args.what == "figures":
+        if args.scale == "paper":  # else told by alignment.sh, after all models are trained
+            raise InputError("figures: --scale paper has none; expected lab or pocket")
         pairs = [pair.split("-") for pair in args.pairs]
         if any(len(pair) != 2 for pair in pairs) or len({pair[0] for pair in pairs}) != 1:
             raise InputError(
@@ -103,10 +107,19 @@ def main() -> None:
         sys.exit(runner.run(plan.jobs))
     ids = slurm.submit(plan.jobs, machine, runs)
     with atomic_write(runs / "jobs" / "slurm.json") as out:
-        json.dump(ids, out, indent=1)
+        json.dump({**sent_before(runs), **ids}, out, indent=1)
     for name, number in ids.items():
         print(f"{number}  {name}")
     print(f"logs in {runs / 'jobs'}; train_scripts/status.sh {runs} shows how things stand", file=sys.stderr)
+
+
+def sent_before(runs: Path) -> dict[str, str]:
+    """Slurm's numbers by the name of the job, of earlier calls, whose jobs may still wait."""
+    try:
+        numbers = json.loads((runs / "jobs" / "slurm.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return numbers if isinstance(numbers, dict) else {}
 
 
 def describe(job: Job) -> str:

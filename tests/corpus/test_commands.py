@@ -175,6 +175,34 @@ def test_get_data_takes_files_fetched_by_hand_and_checks_them(tmp_path):
     assert "SHA-256 is" in spoilt.stderr
 
 
+def test_two_get_data_at_once_fetch_a_file_that_both_want_once(tmp_path):
+    """As the data jobs of en-fr and en-ru do; curl goes on after what the other has written so far."""
+    curl = tmp_path / "bin" / "curl"
+    curl.parent.mkdir()
+    curl.write_text(
+        "#!/bin/bash\n"
+        'while [ "$1" != --output ]; do shift; done\n'
+        f'for i in {{1..20}}; do echo "$i ${{3##*/}}" >> "$2"; sleep 0.02; done; echo "$3" >> {tmp_path}/fetched\n'
+    )
+    curl.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{curl.parent}:{os.environ['PATH']}"}
+    runs = [
+        subprocess.Popen(
+            ["bash", str(GET_DATA), str(tmp_path / "raw"), "--sets", "wiki", "--langs", f"en {lang}"],
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for lang in ("fr", "ru")
+    ]
+    said = [run.communicate(timeout=60)[1] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], said
+    assert len((tmp_path / "fetched").read_text().splitlines()) == 3
+    name = "enwiki-latest-pages-articles.xml.bz2"
+    assert (tmp_path / "raw" / "wiki" / name).read_text() == "".join(f"{i} {name}\n" for i in range(1, 21))
+    assert len((tmp_path / "raw" / "SHA256SUMS").read_text().splitlines()) == 3
+
+
 def test_get_data_refuses_a_wrong_hash_and_unknown_sets(tmp_path):
     write_lines(tmp_path / "hand" / "multinli_1.0.zip", ["not it"])
     wrong = get_data(tmp_path / "out", "--sets", "nli", "--from-dir", tmp_path / "hand")

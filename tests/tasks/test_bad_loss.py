@@ -64,7 +64,7 @@ def test_one_of_several_batches_of_an_update_is_named(data, tmp_path, spoil):
 
 def test_a_rate_that_explodes_ends_the_program_in_one_line(data, tmp_path):
     result = run(data, tmp_path, "--max-update", 30, "--lr", "1e30", "--warmup-updates", 1)
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert "Traceback" not in result.stderr
     assert "was not made: " in result.stderr.strip().splitlines()[-1]
     assert not (tmp_path / "crash.pt").exists()

@@ -1,6 +1,7 @@
 """Plans of jobs, this machine as a cluster, the job script's answer to every way to end, and the state of things."""
 
 import functools
+import json
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from fairseq_xling.runs import slurm
 from fairseq_xling.runs.local import LocalRunner, unrolled
 from fairseq_xling.runs.plan import ROWS, Job, Machine, Plan, read_machine
 from fairseq_xling.runs.record import Record, beside
-from fairseq_xling.runs.status import stages
+from fairseq_xling.runs.status import stages, waiting
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -35,6 +36,7 @@ def test_the_whole_matrix():
     assert by_name["pretrain.sep_l1-3.en-fr.seed2"].after == ("data.default_anchors.en-fr",)
     assert by_name["finetune.wiki_cc.en-fr.seed1"].array == 30
     assert by_name["finetune.wiki_cc.en-fr.seed1"].command[-2:] == ("--part", "{part}/30")
+    assert by_name["scores.wiki_cc.en-fr.seed1"].command[-1] == "--scores"  # such a job has no GPU
     assert len(by_name["table1"].after) == 20
 
 
@@ -250,7 +252,9 @@ def test_status(tmp_path):
         beside(tmp_path / name, "pretrain", "lock").touch()
         beside(tmp_path / name, "pretrain", "log").write_text(f"last line of {name}\n")
     (tmp_path / "b").mkdir()
-    (tmp_path / "b/metrics.jsonl").write_text('{"phase": "train_inner", "nats": 5.1234, "update": 1200}\n')
+    others = {f"number_{n}": n / 7 for n in range(20)}  # a real line has some 330 characters
+    line = json.dumps({"phase": "train_inner", "update": 1200, "nats": 5.1234, **others})
+    (tmp_path / "b/metrics.jsonl").write_text(f"{line}\n")
     (tmp_path / "manifest.json").write_text("{}")
     found = {line.what: line for line in stages(tmp_path)}
     assert {name: line.state for name, line in found.items()} == {
@@ -268,10 +272,47 @@ def test_status(tmp_path):
     assert "1 done, 1 running, 1 lost, 1 failed" in shown.stdout
 
 
+def submitted(folder, *words):
+    environment = {**os.environ, "PATH": f"{folder}/bin:{os.environ['PATH']}", "RUNS": str(folder)}
+    command = [sys.executable, "-m", "fairseq_xling.runs.submit", *words, "--scale", "lab", "--machine", "slurm"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
+    assert done.returncode == 0, done.stderr
+
+
+def test_jobs_of_an_earlier_call_still_show_that_they_wait(tmp_path, monkeypatch):
+    fake(tmp_path / "bin", "sbatch", f"echo x >> {tmp_path}/n; wc -l < {tmp_path}/n")
+    fake(tmp_path / "bin", "squeue", r"printf '%s|N/A|PENDING|Priority\n' 1 2 3 4 5 6 7 8")
+    submitted(tmp_path, "default", "qaa-qab")
+    submitted(tmp_path, "sep_emb", "qaa-qab")
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    found = {line.what: line.detail for line in waiting(tmp_path)}
+    assert found["data.default.qaa-qab"] == "job 1: Priority"
+    assert found["data.sep_emb.qaa-qab"] == "job 5: Priority"
+    assert found["table1"] == "job 8: Priority"  # the later of two of the same name
+
+
+def test_status_says_which_part_of_an_array_failed_and_why(tmp_path, monkeypatch):
+    """squeue has a line for each part that is not pending; the order is Slurm's."""
+    lines = ["7|1|COMPLETED|None", "7|2|FAILED|NonZeroExitCode", "7|3|RUNNING|None", "7|4-9|PENDING|Resources"]
+    lines += ["8|N/A|CANCELLED|DependencyNeverSatisfied"]
+    fake(tmp_path / "bin", "squeue", "printf '%s\\n' " + " ".join(f"'{line}'" for line in lines))
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs/slurm.json").write_text('{"fine": "7", "scores": "8"}')
+    (tmp_path / "jobs/fine.2.log").write_text("the grid has no task ner\n")
+    assert [(line.state, line.what, line.detail) for line in waiting(tmp_path)] == [
+        ("failed", "fine.2", "job 7 failed: the grid has no task ner"),
+        ("waiting", "fine", "job 7, part 4-9: Resources"),
+        ("failed", "scores", "job 8 cancelled: DependencyNeverSatisfied"),
+    ]
+
+
 def test_submit_refuses_what_it_does_not_know():
     for words, says in [
         (["defualt", "en-fr", "--scale", "lab"], "no experiment 'defualt'"),
         (["figures", "en-fr", "ru-zh", "--scale", "lab"], "the same first language"),
+        (["figures", "en-fr", "--scale", "paper"], "--scale paper has none; expected lab or pocket"),
+        (["default", "en-fr", "--scale", "paper", "--parts", "-1"], "--parts -1: expected a number from 1"),
         (["default", "en-fr", "--scale", "lab", "--machine", "nowhere.toml"], "nowhere.toml"),
     ]:
         command = [sys.executable, "-m", "fairseq_xling.runs.submit", *words]

@@ -187,7 +187,7 @@ def test_a_damaged_checkpoint_without_one_before_is_an_error(data, tmp_path):
     train(data, tmp_path, "--max-update", 1)
     cut(tmp_path / "checkpoint_last.pt")
     result = run(data, tmp_path, "--max-update", 2)
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert "checkpoint_last.pt: truncated or not a checkpoint" in result.stderr.splitlines()[-1]
 
 
@@ -235,7 +235,7 @@ def test_a_disk_that_is_really_full(data, tmp_path):
     try:
         result = run(data, disk, "--max-update", 12, "--encoder-embed-dim", 32)
         last = result.stderr.splitlines()[-1]
-        assert result.returncode == 1
+        assert result.returncode == 2
         assert "the disk is full, so update 10 was not saved; the checkpoint before is whole" in last
         assert updates_of(disk) == 5
         assert not list(disk.glob("*.tmp"))

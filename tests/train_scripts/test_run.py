@@ -105,6 +105,67 @@ def test_options_after_the_dashes_come_last():
     assert line.endswith("--lr 7")
 
 
+def inputs_of_stages(folder, *arguments, **environment):
+    """What each stage depends on, as run.sh tells it; nothing is run."""
+    python = folder / "python"
+    python.write_text(f"#!/bin/bash\nprintf '%s\\n' \"${{*@Q}}\" >> {folder}/calls\n")
+    python.chmod(0o755)
+    (folder / "calls").unlink(missing_ok=True)
+    shown = run(*arguments, PYTHON=str(python), RUNS=str(folder), **environment)
+    assert shown.returncode == 0, shown.stderr
+    stages = {}
+    for line in (folder / "calls").read_text().splitlines():
+        words = shlex.split(line)
+        if words[:2] == ["-m", "fairseq_xling.runs.stage"]:
+            stages[words[2]] = words[words.index("--input") + 1 : words.index("--makes")]
+    return stages
+
+
+def test_the_scores_depend_on_the_file_of_the_grid(tmp_path):
+    """Epochs or rates changed in it: the stage is done again, and makes what is missing."""
+    arguments = ("default", "qaa-qab", "--scale", "lab", "--stage", "finetune")
+    assert "eval/grids/lab.toml" in inputs_of_stages(tmp_path, *arguments)["finetune"]
+    assert "my.toml" in inputs_of_stages(tmp_path, *arguments, GRID_FILE="my.toml")["finetune"]
+
+
+def test_switched_text_depends_on_the_dictionaries(tmp_path):
+    """Those of the pair, or of both with English, as build_condition takes them; others and other conditions not."""
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/bash\nprintf '%s\\n' \"$*\" >> {tmp_path}/calls\n")
+    python.chmod(0o755)
+    (tmp_path / "lab/dictionaries").mkdir(parents=True)
+    for pair in ("qaa-qab", "en-qaa", "qaa-qac"):
+        (tmp_path / f"lab/dictionaries/{pair}.weighted.tsv").write_text("soti\tgemu\t0.5\n")
+    for experiment in ("extra_anchors", "default"):
+        arguments = (experiment, "qaa-qab", "--scale", "lab", "--stage", "vocabulary")
+        assert run(*arguments, PYTHON=str(python), RUNS=str(tmp_path)).returncode == 0
+    switched, plain = (tmp_path / "calls").read_text().splitlines()
+    assert [word.split("/")[-1] for word in switched.split() if "/dictionaries/" in word] == [
+        "qaa-qab.weighted.tsv",
+        "en-qaa.weighted.tsv",
+    ]
+    assert "dictionaries" not in plain
+
+
+@pytest.mark.parametrize("written", ["runs/x/", "./runs/x", "runs//./x", f"{ROOT}/runs/x/"])
+def test_the_same_folder_of_runs_is_the_same_however_it_is_written(written):
+    """A shell completes a name with a slash; everything would be made again for that."""
+    arguments = ("default", "qaa-qab", "--scale", "lab")
+    assert commands(*arguments, RUNS=written) == commands(*arguments, RUNS="runs/x")
+
+
+@pytest.mark.parametrize(("options", "gpus"), [([], 1), (["--scores"], 0)])
+def test_the_means_of_the_parts_need_no_gpu(tmp_path, options, gpus):
+    """At paper scale fine-tuning does; the job after its array is of a kind that has none (machines/slurm.toml)."""
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/bash\nprintf '%s\\n' \"$*\" >> {tmp_path}/calls\n")
+    python.chmod(0o755)
+    arguments = ("default", "en-fr", "--scale", "paper", "--stage", "finetune", *options)
+    assert run(*arguments, PYTHON=str(python), RUNS=str(tmp_path)).returncode == 0
+    assert f"runs.stage finetune {tmp_path}/transfer/default/en-fr/seed1 " in (tmp_path / "calls").read_text()
+    assert f" --gpus {gpus} -- " in (tmp_path / "calls").read_text()
+
+
 def test_processes_are_started_by_torchrun_and_under_slurm_by_srun():
     options = ("default", "qaa-qab", "--scale", "lab", "--stage", "pretrain")
     assert "fairseq_xling.runs.process" not in commands(*options)
@@ -146,6 +207,82 @@ def test_table1_runs_each_row_for_each_pair_and_seed():
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout.count("fairseq-train") == 8
     assert run("--scale", "small", script="table1.sh").returncode == 2
+
+
+def test_what_is_measured_depends_on_every_file_that_it_is_measured_on(tmp_path):
+    """Figures 4a and 4b have the same dictionaries; Figures 5 and 8 align words of the parallel sentences."""
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/bash\nprintf '%s\\n' \"$*\" >> {tmp_path}/calls\n")
+    python.chmod(0o755)
+    options = ("--scale", "lab", "--targets", "qab", "--jobs", "1")
+    shown = run(*options, script="alignment.sh", PYTHON=str(python), RUNS=str(tmp_path))
+    assert shown.returncode == 0, shown.stderr
+    stages = [line for line in (tmp_path / "calls").read_text().splitlines() if " --makes  --when-changed " in line]
+    measured = [line.partition(" --makes ") for line in stages if " eval/" in line]
+    assert len(measured) == 9 + 4 + 2
+    for inputs, _, command in measured:
+        for option in ("--test", "--train", "--parallel", "--supervision"):
+            if f" {option} " in command:
+                assert f" {command.partition(f' {option} ')[2].split()[0]}" in inputs
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_to_the_figures_stops_all_models_and_waits_until_they_are_saved(tmp_path, number):
+    """As submit.sh and Slurm send it: to the script alone. Nothing goes on behind the back of who stopped it."""
+    python = tmp_path / "python"
+    python.write_text(f"""#!/bin/bash
+[ "$3" = pretrain ] || exit 0
+trap 'sleep 0.5; touch {tmp_path}/saved.$$; exit 75' TERM
+touch {tmp_path}/training.$$
+for _ in $(seq 600); do sleep 0.05; done
+""")
+    python.chmod(0o755)
+    process = subprocess.Popen(
+        ["bash", str(SCRIPTS / "alignment.sh"), "--scale", "lab", "--targets", "qab", "--jobs", "2", "--no-transfer"],
+        env={**os.environ, "PYTHON": str(python), "RUNS": str(tmp_path)}, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while len(list(tmp_path.glob("training.*"))) < 2:
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 75, said
+    assert len(list(tmp_path.glob("saved.*"))) == 2
+
+
+def test_the_table_of_what_is_there(tmp_path):
+    """Rows that are still being made are left out, and named."""
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/bash\nprintf '%s\\n' \"$*\" >> {tmp_path}/calls\n")
+    python.chmod(0o755)
+    options = ("--scale", "lab", "--pairs", "qaa-qab", "--table-only")
+    variables = {"script": "table1.sh", "PYTHON": str(python), "RUNS": str(tmp_path)}
+    nothing = run(*options, **variables)
+    assert nothing.returncode == 2
+    assert "none of these rows has scores" in nothing.stderr
+    there = tmp_path / "transfer/sep_emb/qaa-qab/seed1/results.jsonl"
+    there.parent.mkdir(parents=True)
+    there.touch()
+    made = run(*options, **variables)
+    assert made.returncode == 0, made.stderr
+    assert made.stderr.count("not there yet: ") == 9
+    assert f"eval/table1.py {there} --scale lab" in (tmp_path / "calls").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--jobs", "0"], "--jobs 0: expected a number from 1"),
+        (["--jobs", "x"], "--jobs x: expected a number from 1"),
+        (["--seeds", "1", "two"], "'two': expected numbers for --seeds and --layers"),
+        (["--layers", "0-8"], "'0-8': expected numbers"),
+        (["--bilingual", "no_anchor"], "--bilingual no_anchor: no such experiment"),
+    ],
+)
+def test_bad_input_of_the_figures_is_told_before_anything_is_trained(tmp_path, options, says):
+    shown = run("--scale", "lab", *options, script="alignment.sh", RUNS=str(tmp_path), PYTHON="true")
+    assert shown.returncode == 2
+    assert says in shown.stderr
 
 
 TINY = ["--encoder-layers", "2", "--encoder-embed-dim", "16", "--encoder-ffn-embed-dim", "16", "--dropout", "0.1"]

@@ -309,6 +309,20 @@ def test_a_running_stage_whose_process_is_gone_does_not_live(tmp_path):
     assert not elsewhere.lives()
 
 
+def test_of_several_processes_the_reason_is_what_the_first_to_fail_said(tmp_path):
+    """As torchrun really reports it, after an attempt of one process; the end of its table says nothing."""
+    elastic = "9309 /x/site-packages/torch/distributed/elastic/multiprocessing/api.py:1002]"
+    lines = ["# 2026-11-26 19:58:25 on vm", "an earlier attempt", "# 2026-11-26 19:58:33 on vm"]
+    lines += ["fairseq-train: --separate 1-99: there is no layer 99"]
+    lines += [f"E1126 19:58:42.695000 {elastic} failed (exitcode: 2) local_rank: 0 (pid: 9321) of binary: /x/python"]
+    lines += ["Traceback (most recent call last):", "  exitcode  : 2 (pid: 9321)", "=" * 60]
+    (tmp_path / "log").write_text("\n".join(lines) + "\n")
+    assert last_line(tmp_path / "log") == "fairseq-train: --separate 1-99: there is no layer 99"
+    with open(tmp_path / "log", "a") as log:
+        log.write("# 2026-11-26 20:00:00 on vm\nanother end\n")
+    assert last_line(tmp_path / "log") == "another end"
+
+
 def test_the_last_line_that_says_something(tmp_path):
     (tmp_path / "log").write_text("a\nTraceback\nValueError: no\n\n \n")
     assert last_line(tmp_path / "log") == "ValueError: no"

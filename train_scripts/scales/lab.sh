@@ -2,6 +2,7 @@
 TEXT=$RUNS/lab RAW=''
 MAKE_TEXT=("$PYTHON" -m fairseq_xling.lab "$TEXT" --seed "${WORLD:-1}" ${LAB_OPTIONS:-})
 TEXT_MADE=$TEXT TEXT_MAKES=manifest.json TEXT_FILES="$TEXT/text/*/@.*"
+DICTIONARIES=$TEXT/dictionaries # on which extra_anchors depends
 BPE_JOINT=1600 BPE_EACH=800
 ARCH=xling_lab PROCESSES_OF_SCALE=1 NEEDS_GPU=''
 PRETRAIN=(

@@ -2,6 +2,7 @@
 TEXT=$RUNS/data RAW=''
 MAKE_TEXT=(bash preprocess/get_data.sh "$TEXT" --from-dir "${SETS:-../shared/data}")
 TEXT_MADE=$TEXT TEXT_MAKES=CONTENTS.txt TEXT_FILES="$TEXT/text/*/@.*"
+DICTIONARIES=$TEXT/dictionaries # on which extra_anchors depends
 BPE_JOINT=16000 BPE_EACH=8000
 ARCH=xling_pocket PROCESSES_OF_SCALE=1 NEEDS_GPU=''
 PRETRAIN=(
