@@ -16,7 +16,7 @@ from fairseq.data import FairseqDataset
 from numpy.typing import NDArray
 
 from fairseq_xling.data.blocks import TokenFile, pad_blocks
-from fairseq_xling.data.masking import MaskingRule, mask_batch
+from fairseq_xling.data.masking import MaskingRule, mask_batch, mask_rows
 from fairseq_xling.data.schedule import BlockOrder, EpochPlan, LanguageSchedule, plan_epoch
 from fairseq_xling.formats.errors import InputError
 
@@ -62,13 +62,24 @@ class BatchMasker:
         self.rule, self.seed = rule, seed
         self.pad_index, self.mask_index, self.random_words = pad_index, mask_index, random_words
 
-    def sample(self, blocks: list[NDArray[np.int64]], language: str, key: BatchKey) -> dict[str, Any]:
-        """One batch in fairseq's form; `target` holds the tokens at the positions `net_input["masked"]`."""
+    def sample(
+        self,
+        blocks: list[NDArray[np.int64]],
+        language: str,
+        key: BatchKey,
+        numbers: NDArray[np.integer] | None = None,
+    ) -> dict[str, Any]:
+        """One batch in fairseq's form; `target` holds the tokens at the positions `net_input["masked"]`.
+
+        With the `numbers` of its blocks, their masks follow from these alone; else from the seed and the key.
+        """
         pad = self.pad_index[language]
         tokens = pad_blocks(blocks, pad)
-        inputs, positions, targets = mask_batch(
-            tokens, self.rule, (self.seed, *key), self.mask_index[language], pad, self.random_words[language]
-        )
+        symbols = self.mask_index[language], pad, self.random_words[language]
+        if numbers is None:
+            inputs, positions, targets = mask_batch(tokens, self.rule, (self.seed, *key), *symbols)
+        else:
+            inputs, positions, targets = mask_rows(tokens, self.rule, [(0, number) for number in numbers], *symbols)
         padding = tokens == pad
         return {
             "id": torch.tensor(key),
@@ -164,6 +175,9 @@ class ScheduledBatches(_BatchDataset):
 class ValidationBatches(_BatchDataset):
     """Every block once, language after language, masked in the same way every time.
 
+    The masks of a block depend on its place in its file alone: so another seed, another size of batches, another number
+    of processes or other languages beside it change nothing, and runs are compared on the same predictions.
+
     Parameters
     ----------
     blocks : mapping from language to Blocks
@@ -193,4 +207,5 @@ class ValidationBatches(_BatchDataset):
 
     def __getitem__(self, key: BatchKey) -> dict[str, Any]:
         language, chosen = self._batches[key[1]]
-        return self.masker.sample(_read(self.blocks[language], chosen, self.masker.mask_index[language]), language, key)
+        blocks = _read(self.blocks[language], chosen, self.masker.mask_index[language])
+        return self.masker.sample(blocks, language, key, chosen)

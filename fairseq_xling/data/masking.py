@@ -77,3 +77,23 @@ def mask_batch(
     replaced = np.where(action < rule.masked, mask_index, np.where(action < rule.masked + rule.random, words, targets))
     inputs[positions] = replaced
     return inputs.reshape(tokens.shape), positions, targets
+
+
+def mask_rows(
+    tokens: NDArray[np.int64],
+    rule: MaskingRule,
+    seeds: Sequence[Sequence[int]],
+    mask_index: int,
+    pad_index: int,
+    random_words: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """As `mask_batch`, with a seed for each row: which of its tokens are chosen depends on nothing else.
+
+    What becomes of them does so too where all become the mask symbol; a row's padding would move the draw.
+    """
+    rows = [
+        mask_batch(row[None], rule, seed, mask_index, pad_index, random_words)
+        for row, seed in zip(tokens, seeds, strict=True)
+    ]
+    places = [number * tokens.shape[1] + positions for number, (_, positions, _) in enumerate(rows)]
+    return np.concatenate([row[0] for row in rows]), np.concatenate(places), np.concatenate([row[2] for row in rows])

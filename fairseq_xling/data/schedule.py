@@ -102,10 +102,12 @@ class BlockOrder:
             self._passes = {key: order for key, order in self._passes.items() if key == number - 1}
             generator = np.random.default_rng([*self._seed, number])
             order = generator.permutation(self.num_blocks)
-            self._passes[number] = order if self.lengths is None else self._bucket(order, generator)
+            begun = min(-number * self.num_blocks % self.group, self.num_blocks)
+            self._passes[number] = order if self.lengths is None else self._bucket(order, begun, generator)
         return self._passes[number]
 
-    def _bucket(self, order: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
+    def _bucket(self, order: NDArray[np.int64], begun: int, generator: np.random.Generator) -> NDArray[np.int64]:
+        """Put blocks of similar length together; the first `begun` complete the last batch of the pass before."""
         assert self.lengths is not None
         pool = self.POOL * self.group
         sorted_pools = [
@@ -113,9 +115,10 @@ class BlockOrder:
             for chunk in (order[start : start + pool] for start in range(0, len(order), pool))
         ]
         order = np.concatenate(sorted_pools)
-        whole = len(order) // self.group * self.group
+        whole = (len(order) - begun) // self.group * self.group
         groups = generator.permutation(order[:whole].reshape(-1, self.group))
-        return np.concatenate([groups.reshape(-1), order[whole:]])
+        # both ends are the longest of the last pool, so that also the batch over two passes needs little padding
+        return np.concatenate([order[len(order) - begun :], groups.reshape(-1), order[whole : len(order) - begun]])
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from fairseq.dataclass import FairseqDataclass
+from fairseq.distributed import utils as distributed_utils
 from fairseq.optim import FairseqOptimizer, register_optimizer
 from omegaconf import II
 
@@ -52,6 +53,24 @@ class XlingAdam(FairseqOptimizer):
         self._factor, self._left_out = 1.0, None
         for parameter in self.params:
             parameter.grad = None
+
+    def all_reduce_grads(self, module: Any) -> None:
+        """fairseq's, after which parameters of which no process has a gradient are without one, as with one process.
+
+        `legacy_ddp` makes zeros of them. Adam would then move the parts of a language that no process has drawn by
+        their momentum, and count the step: several processes would train otherwise than one that accumulates.
+        """
+        trained = [parameter for parameter in self.params if parameter.requires_grad]
+        if not hasattr(module, "all_reduce_grads") or not trained:
+            super().all_reduce_grads(module)
+            return
+        present = torch.tensor([parameter.grad is not None for parameter in trained], dtype=torch.float32)
+        super().all_reduce_grads(module)
+        present = present.to(trained[0].device)
+        distributed_utils.all_reduce(present, group=distributed_utils.get_data_parallel_group())
+        for parameter, processes in zip(trained, present.tolist(), strict=True):
+            if processes == 0:
+                parameter.grad = None
 
     def multiply_grads(self, c: float | torch.Tensor) -> None:
         """Multiply all gradients by `c`, when `step` reads them."""

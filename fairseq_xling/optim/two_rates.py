@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from fairseq.optim import register_optimizer
@@ -44,6 +45,13 @@ class TwoRates(XlingAdam):
         super().__init__(
             cfg, [{"params": members, "lr_factor": factors[head]} for head, members in groups.items() if members]
         )
+
+    def load_state_dict(self, state_dict: dict[str, Any], optimizer_overrides: dict[str, Any] | None = None) -> None:
+        """As ever, with the factors of this run: a checkpoint's would silently outlive another --head-lr or --lr."""
+        factors = [group["lr_factor"] for group in self.param_groups]
+        super().load_state_dict(state_dict, optimizer_overrides)
+        for group, factor in zip(self.param_groups, factors, strict=True):
+            group["lr_factor"] = factor
 
     def set_lr(self, lr: float) -> None:
         """Set the schedule's rate, which is the encoder's."""

@@ -11,6 +11,7 @@ import errno
 import logging
 import math
 import os
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -23,6 +24,7 @@ from fairseq.file_io import PathManager
 from omegaconf import open_dict
 
 from fairseq_xling.formats.errors import InputError
+from fairseq_xling.tasks import patience
 from fairseq_xling.tasks.metrics_log import settle_epoch
 from fairseq_xling.tasks.training_report import describe_disk
 
@@ -75,6 +77,7 @@ def fall_back(save_dir: str | os.PathLike[str]) -> str | None:
 
 def load_checkpoint(cfg: Any, trainer: Any, **options: Any) -> Any:
     """fairseq's `load_checkpoint`, after `fall_back` on the first worker."""
+    _expect_metric(cfg, trainer)
     if trainer.data_parallel_rank == 0 and cfg.restore_file == LAST:
         for rest in Path(cfg.save_dir).glob("*.tmp"):  # of a process that was killed while it saved
             rest.unlink(missing_ok=True)
@@ -82,6 +85,8 @@ def load_checkpoint(cfg: Any, trainer: Any, **options: Any) -> Any:
         if line:
             logger.warning(line)
     wait_for_all(trainer)
+    patience.restore({})  # of an earlier run in this process
+    source = _source(cfg)
     try:
         loaded = _load(cfg, trainer, **options)
     except Exception as error:
@@ -90,7 +95,8 @@ def load_checkpoint(cfg: Any, trainer: Any, **options: Any) -> Any:
         if isinstance(error.__context__, InputError):  # fairseq hides what the model says
             raise error.__context__ from None
         raise InputError(
-            "its weights are those of another architecture than the options say", cfg.restore_file
+            f"its weights are those of another architecture than the options say ({_mismatch(error.__context__)})",
+            source,
         ) from error
     trainer.saved_at = trainer.get_num_updates()
     if trainer.data_parallel_rank == 0:
@@ -98,6 +104,34 @@ def load_checkpoint(cfg: Any, trainer: Any, **options: Any) -> Any:
         logger.info(describe_disk(cfg, trainer.model, cfg.save_dir))
     _end_where_nothing_is_left(cfg, trainer)
     return loaded
+
+
+def _expect_metric(cfg: Any, trainer: Any) -> None:
+    """Refuse a measure of the best checkpoint that validation does not make.
+
+    fairseq looks it up after the first validation and before the save: with a traceback, and without the epoch's work.
+    """
+    known = getattr(trainer.task, "validation_metrics", None)
+    if known and not trainer.cfg.dataset.disable_validation and cfg.best_checkpoint_metric not in known:
+        raise InputError(f"--best-checkpoint-metric {cfg.best_checkpoint_metric}: validation gives {', '.join(known)}")
+
+
+def _source(cfg: Any) -> Path:
+    """The file that fairseq loads: the last checkpoint, where there is one, goes before ``--finetune-from-model``."""
+    if cfg.restore_file != LAST:
+        return Path(cfg.restore_file)
+    last = Path(cfg.save_dir) / LAST
+    return last if last.exists() or not cfg.finetune_from_model else Path(cfg.finetune_from_model)
+
+
+def _mismatch(error: BaseException | None) -> str:
+    """The first of the names that do not fit, from what torch says of them."""
+    found = re.search(r'(Missing|Unexpected) key\(s\) in state_dict: "([^"]+)"|size mismatch for (\S+):', str(error))
+    if found is None:
+        return "names or sizes"
+    if found[3]:
+        return f"another size of {found[3]}"
+    return f"it has {'no' if found[1] == 'Missing' else 'also'} {found[2]}"
 
 
 def _log_last_epoch(cfg: Any, trainer: Any, extra_state: dict[str, Any] | None, batches: Any) -> None:
@@ -119,10 +153,13 @@ def _end_where_nothing_is_left(cfg: Any, trainer: Any) -> None:
 
     So happened it to runs that were killed between their last save and their end.
     """
-    if not is_finished(trainer):
-        return
     options, updates = trainer.cfg.optimization, trainer.get_num_updates()
-    logger.info(f"update {updates} of --max-update {options.max_update} is saved already: nothing is left to do")
+    if is_finished(trainer):
+        logger.info(f"update {updates} of --max-update {options.max_update} is saved already: nothing is left to do")
+    elif patience.is_exhausted(cfg.patience):
+        logger.info(f"--patience {cfg.patience} is exhausted after update {updates}: nothing is left to do")
+    else:
+        return
     with open_dict(options):
         options.stop_min_lr = math.inf  # the condition that fairseq looks at before an epoch
     if trainer.data_parallel_rank == 0:

@@ -323,6 +323,12 @@ class XlingMaskedLMTask(AutocastTask):
         if criterion.training and self._utilisation is not None and self._batches is not None:
             self._utilisation.log(logging_outputs, self._batches)
 
+    @property
+    def validation_metrics(self) -> list[str]:
+        """Names of the numbers that validation gives, as the criterion logs them."""
+        suffixes = ["", *(f"_{language}" for language in self.languages)]
+        return [f"{name}{suffix}" for suffix in suffixes for name in ("loss", "nats", "ppl")]
+
     def has_sharded_data(self, split: str) -> bool:
         """No; the data of an epoch follows from its number alone."""
         return False

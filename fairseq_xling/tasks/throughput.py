@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,7 +11,10 @@ import torch
 from fairseq.data.iterators import CountingIterator, EpochBatchIterator
 from fairseq.logging import metrics
 
+from fairseq_xling.formats.errors import InputError
 from fairseq_xling.models.encoder import Shape
+
+logger = logging.getLogger(__name__)
 
 
 def step_flops(shape: Shape, tokens: int, length: float, predicted: Mapping[int, int]) -> float:
@@ -66,6 +70,9 @@ class TimedBatches(EpochBatchIterator):
 
     fairseq asks for as many batches as there are and not for the end, at which the loaders would stop by themselves.
 
+    Its state in a checkpoint also says of how many processes and batches the epoch was: fairseq counts the batches of
+    one process, and a run that goes on with another number of them would read some batches again, or none at all.
+
     Attributes
     ----------
     waited : float
@@ -73,6 +80,34 @@ class TimedBatches(EpochBatchIterator):
     """
 
     waited = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """fairseq's, with what the position counts."""
+        return {**super().state_dict(), "num_shards": self.num_shards, "batches": len(self.frozen_batches)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on where a checkpoint was, with any number of processes.
+
+        With batches of another size, or another number of them, it goes on at the same share of the epoch.
+
+        Raises
+        ------
+        InputError
+            The position is beyond the epoch's end: a checkpoint from before this was noted.
+        """
+        batches, total = state_dict.get("batches"), len(self.frozen_batches)
+        place = state_dict.get("iterations_in_epoch", 0)
+        if place and batches:
+            done = min(place * state_dict["num_shards"], batches)
+            if batches != total:
+                logger.info(f"an epoch has {total:,} batches, and had {batches:,}: going on at the same share of it")
+            place = done * total // batches // self.num_shards
+        if place and place >= len(self):
+            raise InputError(
+                f"the checkpoint was made after {place} batches of its epoch, which now has {len(self)} a process; go "
+                "on with the number of processes, --batch-size and --epoch-sequences that it was made with"
+            )
+        super().load_state_dict({**state_dict, "iterations_in_epoch": place})
 
     def _get_iterator_for_epoch(self, *args: Any, **kwargs: Any) -> CountingIterator | None:
         counted = super()._get_iterator_for_epoch(*args, **kwargs)

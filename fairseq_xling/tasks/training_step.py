@@ -10,7 +10,7 @@ from fairseq.optim.amp_optimizer import AMPOptimizer
 from fairseq.tasks import FairseqTask
 from torch import Tensor
 
-from fairseq_xling.tasks import bad_loss
+from fairseq_xling.tasks import bad_loss, patience
 
 Step = tuple[Tensor, int, dict[str, Any]]
 """Loss (scalar), sample size, what is logged."""
@@ -24,6 +24,14 @@ class AutocastTask(FairseqTask):
     def __init__(self, cfg: Any):
         super().__init__(cfg)
         self.bad_losses = bad_loss.Watch()
+
+    def get_checkpoint_dict(self) -> dict[str, Any]:
+        """What fairseq puts into a checkpoint for this task."""
+        return {type(self).__name__: {"patience": patience.state()}}
+
+    def set_checkpoint_dict(self, state: Mapping[str, Any]) -> None:
+        """Take it from there, when a run goes on."""
+        patience.restore(state.get("patience", {}))
 
     def train_step(
         self, sample: Mapping[str, Any], model: Any, criterion: Any, optimizer: Any, update_num: int, **kwargs: Any
@@ -82,7 +90,13 @@ def forward_and_backward(
     model.train()
     with autocast:
         loss, size, log = criterion(model, sample)
-    if ignore_grad:
-        loss *= 0
+    if not ignore_grad:
+        optimizer.backward(loss)
+        return loss, size, log
+    loss *= 0
+    without = [parameter for parameter in model.parameters() if parameter.grad is None]
     optimizer.backward(loss)
+    if hasattr(model, "all_reduce_grads"):  # others have reduced by now what other processes have
+        for parameter in without:
+            parameter.grad = None  # zeros would count as a gradient of the dummy's language
     return loss, size, log

@@ -72,3 +72,22 @@ def test_bucketing_keeps_every_block_and_little_padding():
     assert waste < 0.1
     random_groups = lengths[:1000].reshape(-1, 8)
     assert 1 - random_groups.sum() / (random_groups.max(1) * 8).sum() > 0.3  # without it
+
+
+def test_batches_of_later_passes_have_as_little_padding():
+    """1003 is no multiple of 8, so every pass begins within a batch."""
+    lengths = np.random.default_rng(0).integers(3, 40, size=1003)
+    order = BlockOrder(1003, seed=1, language_number=0, lengths=lengths, group=8)
+    taken = np.concatenate([order.take(start, 8) for start in range(0, 8 * 1003, 8)])
+    for number in range(8):
+        assert sorted(taken[number * 1003 : (number + 1) * 1003]) == list(range(1003))
+        batches = lengths[taken.reshape(-1, 8)[number * 125 : (number + 1) * 125]]
+        assert 1 - batches.sum() / (batches.max(1) * 8).sum() < 0.1
+
+
+@pytest.mark.parametrize("blocks", [1, 5, 8, 9])
+def test_fewer_blocks_than_a_batch_or_hardly_more(blocks):
+    order = BlockOrder(blocks, seed=1, language_number=0, lengths=np.arange(blocks) + 3, group=8)
+    taken = np.concatenate([order.take(start, 8) for start in range(0, 8 * blocks, 8)])
+    for number in range(8):
+        assert sorted(taken[number * blocks : (number + 1) * blocks]) == list(range(blocks))

@@ -27,6 +27,11 @@ def test_probability_and_scale(probability, dtype):
         assert float(both) == pytest.approx(probability**2, abs=0.002)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_nothing_to_drop(dtype):
+    assert dropout(torch.ones(0, 16, dtype=dtype), 0.1).shape == (0, 16)
+
+
 def hashed(seeds, probability=0.5, shape=(1_009, 991)):
     """Where dropout by a hash drops, as float64."""
     return (dropout_by(torch.ones(shape), probability, torch.tensor(seeds, dtype=torch.int32)) == 0).double()

@@ -37,8 +37,8 @@ def batches(monkeypatch):
     seen = []
     original = BatchMasker.sample
 
-    def sample(self, blocks, language, key):
-        made = original(self, blocks, language, key)
+    def sample(self, blocks, language, key, *numbers):
+        made = original(self, blocks, language, key, *numbers)
         digest = hashlib.sha256(made["net_input"]["src_tokens"].numpy().tobytes()).hexdigest()
         seen.append((*key, language, digest))
         return made
@@ -67,6 +67,16 @@ def test_end_to_end_learns_and_says_what_it_does(shared, tmp_path, caplog):
     for name in ("", "_en", "_fr"):
         assert valid[f"loss{name}"] == pytest.approx(valid[f"nats{name}"] / 0.693147, abs=2e-3)  # bits and nats
         assert valid[f"ppl{name}"] == pytest.approx(2 ** valid[f"loss{name}"], rel=2e-3)
+
+
+@pytest.mark.parametrize("options", [[], ["--bf16-autocast"]])
+def test_batches_in_which_nothing_is_predicted(shared, tmp_path, options):
+    """One short sentence each, of which most have no chosen token; and dropout."""
+    train(shared, tmp_path, "--blocks", "sentence", "--batch-size", 1, "--max-update", 30, *options)
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    updates = [line for line in lines if line["phase"] == "train_inner"]
+    assert any("nats" not in line for line in updates)
+    assert sum("nats" in line for line in updates) > 5
 
 
 @pytest.mark.parametrize("options", [[], ["--bf16-autocast"], ["--separate", "emb,1", "--blocks", "sentence"]])
@@ -106,6 +116,25 @@ def test_a_kill_after_the_save_of_an_epoch_loses_no_line(shared, tmp_path):
     )
     assert [line[:2] for line in parts if line[0] == "train"] == [("train", 5), ("train", 10), ("train", 12)]
     assert sorted(whole) == sorted(parts)
+
+
+def test_patience_is_kept_when_a_run_goes_on(shared, tmp_path):
+    """A rate of next to nothing, so that no validation after the first is better; 5 updates an epoch."""
+    options = ("--patience", 3, "--lr", 1e-30, "--max-epoch", 9)
+
+    def validations(run):
+        lines = map(json.loads, (tmp_path / run / "metrics.jsonl").open())
+        return [line["update"] for line in lines if line["phase"] == "valid"]
+
+    train(shared, tmp_path / "whole", *options)
+    assert validations("whole") == [5, 10, 15, 20]
+    train(shared, tmp_path / "parts", *options, "--max-epoch", 2)
+    train(shared, tmp_path / "parts", *options)
+    assert validations("parts") == [5, 10, 15, 20]
+    train(shared, tmp_path / "parts", *options)  # has ended
+    assert validations("parts") == [5, 10, 15, 20]
+    train(shared, tmp_path / "tuned", *options, "--finetune-from-model", tmp_path / "whole" / "checkpoint_last.pt")
+    assert validations("tuned") == [5, 10, 15, 20]
 
 
 def test_loader_workers_change_nothing(shared, tmp_path):
@@ -148,10 +177,15 @@ def test_autocast_computes_in_bf16_and_keeps_fp32_weights(shared, tmp_path):
     assert any(not torch.equal(value, exact["model"][name]) for name, value in rounded["model"].items())
 
 
-@pytest.mark.parametrize("backend", ["legacy_ddp"])
-def test_two_processes_agree_with_one_on_the_same_batches(shared, tmp_path, backend):
-    # Adam's first steps blow up rounding where a gradient is next to zero, so plain gradient descent it is
-    options = ["--max-update", 8, "--separate", "1-2", "--dropout", 0, "--optimizer", "sgd", "--lr", 1]
+# Adam's first steps blow up rounding where a gradient is next to zero, hence the large epsilon
+@pytest.mark.parametrize(
+    "optimizer",
+    [["sgd", "--lr", 1], ["xling_adam", "--lr", 0.01, "--adam-eps", 1e-3, "--weight-decay", 0.1]],
+    ids=lambda words: words[0],
+)
+def test_two_processes_agree_with_one_on_the_same_batches(shared, tmp_path, optimizer):
+    """Also in updates in which all processes have drawn one language: the parts of the others stay as they are."""
+    options = ["--max-update", 16, "--separate", "1-2", "--dropout", 0, "--optimizer", *optimizer]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -159,7 +193,7 @@ def test_two_processes_agree_with_one_on_the_same_batches(shared, tmp_path, back
         subprocess.Popen(
             command(
                 shared, tmp_path / "two", *options, "--distributed-world-size", 2, "--distributed-rank", rank,
-                "--distributed-backend", "gloo", "--distributed-no-spawn", "--ddp-backend", backend,
+                "--distributed-backend", "gloo", "--distributed-no-spawn", "--ddp-backend", "legacy_ddp",
                 "--distributed-init-method", f"tcp://127.0.0.1:{port}",
             ),
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -208,8 +242,8 @@ def test_random_words_of_the_own_language(shared, tmp_path):
         found = {"en": set(), "fr": set()}
         original = module.BatchMasker.sample
 
-        def sample(self, blocks, language, key):
-            made = original(self, blocks, language, key)
+        def sample(self, blocks, language, key, *numbers):
+            made = original(self, blocks, language, key, *numbers)
             if key[0] > 0:
                 net = made["net_input"]
                 found[language] |= set(net["src_tokens"].reshape(-1)[net["masked"]].tolist())
@@ -237,11 +271,31 @@ def test_random_words_of_the_own_language(shared, tmp_path):
         (["--tokens-per-sample", "999"], "more than --max-positions 128"),
         (["--encoder-attention-heads", "3"], "not a multiple of 3 heads"),
         (["--mask-prob", "1.5"], "--mask-prob"),
+        (["--best-checkpoint-metric", "nats_de"], "nats_de: validation gives loss, nats, ppl, loss_en, nats_en"),
+        (["--best-checkpoint-metric", "nats_en", "--langs", "fr"], "validation gives loss, nats, ppl, loss_fr"),
     ],
 )
 def test_wrong_values_are_refused_with_a_sentence(shared, tmp_path, extra, says):
     with pytest.raises(InputError, match=re.escape(says)):
         train(shared, tmp_path, "--max-update", 1, *extra)
+
+
+@pytest.mark.parametrize(
+    ("extra", "says"),
+    [
+        (["--separate", "1"], "it has no encoder.layers.0.en."),
+        (["--encoder-layers", 3], "it has also encoder.layers.3.shared."),
+        (["--encoder-ffn-embed-dim", 32], "another size of encoder.layers.0.shared.feed_forward.expand.weight"),
+    ],
+)
+def test_weights_that_do_not_fit_are_named_with_their_file(shared, tmp_path, extra, says):
+    train(shared, tmp_path / "first", "--max-update", 1)
+    source = tmp_path / "first" / "checkpoint_last.pt"
+    for options in (["--finetune-from-model", source], ["--restore-file", source]):
+        with pytest.raises(InputError) as caught:
+            train(shared, tmp_path / "other", "--max-update", 1, *options, *extra)
+        assert str(caught.value).startswith(f"{source}: its weights are those of another architecture")
+        assert says in str(caught.value)
 
 
 def test_separate_vocabularies_need_separate_embeddings(per_language, tmp_path):
@@ -300,6 +354,30 @@ def test_damaged_files_give_one_line_and_a_failure(tmp_path, damage, says):
     assert result.returncode != 0
     assert "Traceback" not in result.stderr
     assert re.search(says, result.stderr.strip().splitlines()[-1]), result.stderr
+
+
+@pytest.mark.parametrize("blocks", ["stream", "sentence"])
+def test_validation_is_masked_in_the_same_way_in_all_runs(shared, tmp_path, monkeypatch, blocks):
+    """Whatever the seed, the size of batches and the languages beside it; padding does not matter."""
+    original = BatchMasker.sample
+
+    def masked(*extra):
+        found = set()
+
+        def sample(self, blocks, language, key, *numbers):
+            made = original(self, blocks, language, key, *numbers)
+            if key[0] == 0 and language == "fr":
+                inputs = made["net_input"]["src_tokens"]
+                found.update(tuple(int(token) for token in row if token != 1) for row in inputs)
+            return made
+
+        monkeypatch.setattr(BatchMasker, "sample", sample)
+        train(shared, tmp_path / "-".join(extra), "--max-update", 1, "--blocks", blocks, *extra)
+        return found
+
+    first = masked()
+    assert any(64 in block for block in first)  # <mask>
+    assert masked("--seed", "8") == masked("--batch-size", "3") == masked("--langs", "fr,en") == first
 
 
 def test_fairseq_validate_reads_the_checkpoint(shared, tmp_path):

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from fairseq_xling.formats.errors import InputError
 from fairseq_xling.models.encoder import Shape, VocabularyInfo, XlingEncoder
 from fairseq_xling.models.masked_lm import XlingModel
 from fairseq_xling.sharing import Sharing
@@ -49,6 +50,61 @@ def test_waiting_for_batches_is_timed():
     assert list(items.take(5)) == [0, 1, 2, 3, 4]
     assert batches.waited >= 0.05
     assert batches.iterations_in_epoch == 5
+
+
+class Numbers(torch.utils.data.Dataset):
+    """Item n is the number n."""
+
+    def __getitem__(self, key):
+        return key
+
+
+def an_epoch(batches, processes):
+    """The iterators of all processes over an epoch of `batches` batches, each of which gives its number."""
+    return [
+        TimedBatches(
+            Numbers(), lambda items: items[0], [[number] for number in range(batches)],
+            disable_shuffling=True, num_shards=processes, shard_id=rank,
+        )
+        for rank in range(processes)
+    ]  # fmt: skip
+
+
+def taken(iterators, count=None):
+    """The numbers of the next `count` batches of each process, or of all that are left (fairseq fills up with {})."""
+    numbers = []
+    for iterator in iterators:
+        items = iterator.next_epoch_itr(shuffle=False)
+        numbers += items if count is None else [next(items) for _ in range(count)]
+    return sorted(number for number in numbers if number != {})
+
+
+@pytest.mark.parametrize(("before", "count", "after"), [(1, 14, 2), (2, 5, 1), (4, 3, 2), (2, 6, 3), (1, 6, 1)])
+def test_another_number_of_processes_goes_on_with_the_batches_that_are_left(before, count, after):
+    first = an_epoch(24, before)
+    seen = taken(first, count)
+    assert seen == list(range(before * count))
+    second = an_epoch(24, after)
+    for iterator in second:
+        iterator.load_state_dict(first[0].state_dict())
+    assert taken(second) == list(range(before * count, 24))
+
+
+def test_an_epoch_of_another_number_of_batches_goes_on_at_the_same_share(caplog):
+    (first,), (second,) = an_epoch(20, 1), an_epoch(10, 1)
+    taken([first], 14)
+    with caplog.at_level("INFO"):
+        second.load_state_dict(first.state_dict())
+    assert taken([second]) == [7, 8, 9]
+    assert "an epoch has 10 batches, and had 20" in caplog.text
+
+
+def test_a_position_that_does_not_exist_in_a_checkpoint_that_does_not_say_more():
+    (first,), (second,) = an_epoch(20, 1), an_epoch(10, 1)
+    taken([first], 14)
+    state = {name: value for name, value in first.state_dict().items() if name not in ("num_shards", "batches")}
+    with pytest.raises(InputError, match="made after 14 batches of its epoch, which now has 10 a process"):
+        second.load_state_dict(state)
 
 
 def test_the_allocator_is_asked_without_failing():

@@ -141,6 +141,18 @@ def test_shared_dropout_drops_the_same_features_of_all_words():
     assert torch.equal(SharedDropout(0.5).eval()(torch.ones(2, 3)), torch.ones(2, 3))
 
 
+def test_a_run_that_goes_on_with_other_rates_has_these():
+    def made(lr, head_lr):
+        encoder, head = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
+        head.param_group = "head"
+        return TwoRates(TwoRatesConfig(lr=[lr], head_lr=head_lr), [encoder, head])
+
+    later = made(1e-4, 5e-4)
+    later.load_state_dict(made(1e-3, 1e-2).state_dict())
+    later.set_lr(1e-4)
+    assert [group["lr"] for group in later.param_groups] == pytest.approx([1e-4, 5e-4])
+
+
 def test_two_rates_keep_their_ratio_under_a_schedule():
     encoder, head = torch.nn.Parameter(torch.zeros(3)), torch.nn.Parameter(torch.zeros(3))
     head.param_group = "head"
