@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("--gpus", type=int, default=8, help="(%(default)s)")
     args = parser.parse_args()
     recipe = RECIPES[args.scale]
-    if args.gpus < 1 or (args.tokens_per_second is not None and args.tokens_per_second <= 0):
+    if args.gpus < 1 or not (args.tokens_per_second is None or 0 < args.tokens_per_second < float("inf")):
         raise InputError("--gpus and --tokens-per-second: expected numbers above 0")
     print(f"{args.scale}: {recipe.updates:,} updates of {recipe.sequences:,} x {recipe.length} tokens,", end=" ")
     tokens = f"{recipe.tokens / 1e9:,.2f} G" if recipe.tokens >= 1e8 else f"{recipe.tokens / 1e6:,.2f} M"

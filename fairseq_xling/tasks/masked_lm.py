@@ -116,6 +116,14 @@ def _buffers(dataset: ScheduledBatches | ValidationBatches, loaders: int) -> boo
     return isinstance(dataset, ScheduledBatches) and (loaders > 0 or torch.cuda.is_available())
 
 
+def _check_options(cfg: XlingMaskedLMConfig) -> None:
+    """Refuse numbers that would only be noticed later, as a traceback or as another schedule than was meant."""
+    if not 0 <= cfg.lang_sampling_alpha <= 10:  # also refuses nan; 10 gives all to the largest language
+        raise InputError(f"--lang-sampling-alpha {cfg.lang_sampling_alpha}: expected 0 to 10, such as 0.7")
+    if cfg.epoch_sequences < 0:
+        raise InputError(f"--epoch-sequences {cfg.epoch_sequences}: expected at least 1, or 0 for all blocks")
+
+
 @register_task("xling_masked_lm", dataclass=XlingMaskedLMConfig)
 class XlingMaskedLMTask(AutocastTask):
     """Masked language modelling on any number of languages (paper, section 3.1).
@@ -147,6 +155,7 @@ class XlingMaskedLMTask(AutocastTask):
     def setup_task(cls, cfg: XlingMaskedLMConfig, **kwargs: Any) -> "XlingMaskedLMTask":
         """Read the vocabularies; with `from_checkpoint` as well."""
         show_input_errors_in_one_line()
+        _check_options(cfg)
         preemption.install()
         bad_loss.install()
         unread_log.install()
@@ -267,6 +276,8 @@ class XlingMaskedLMTask(AutocastTask):
         by_tokens = max_tokens // self.cfg.tokens_per_sample if max_tokens else None
         size = min(limit for limit in (max_sentences, by_tokens, 2**31) if limit is not None)
         if size < 1:
+            if max_sentences is not None and max_sentences < 1:
+                raise InputError(f"--batch-size {max_sentences}: expected at least 1")
             raise InputError(f"--max-tokens {max_tokens} is less than one block of {self.cfg.tokens_per_sample}")
         return size if size < 2**31 else 1
 

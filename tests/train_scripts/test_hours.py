@@ -54,4 +54,5 @@ def test_a_measured_speed():
     shown = subprocess.run([*command, "--tokens-per-second", "27306.67"], capture_output=True, text=True, check=True)
     assert "1.00 hours on one GPU" in shown.stdout  # 12,000 x 64 x 128 tokens
     assert subprocess.run(command, capture_output=True, check=False).returncode == 2
-    assert subprocess.run([*command, "--gpus", "0"], capture_output=True, check=False).returncode == 2
+    for wrong in (["--gpus", "0"], ["--tokens-per-second", "nan"]):
+        assert subprocess.run([*command, *wrong], capture_output=True, check=False).returncode == 2
