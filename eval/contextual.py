@@ -77,7 +77,7 @@ def main() -> None:
         raise InputError("models that were trained apart need --parallel, sentences to learn the alignment from")
     given = {f.name: getattr(args, f"head_{f.name}") for f in fields(HeadOptions) if f.name not in ("seed", "bf16")}
     options = HeadOptions(**given, seed=args.seed, bf16=args.bf16)
-    gold = read_labelled(args.task, args.gold, args.files, sides, args.split)
+    gold = read_labelled(args.task, args.gold, args.files, sides, args.seed, args.split)
 
     maps, supervision = None, None
     if args.parallel:

@@ -98,24 +98,39 @@ def load_models(filenames: Any, *arguments: Any, **options: Any) -> Any:
         raise InputError(f"the checkpoint does not fit the model that it names: {reason}", names) from None
 
 
+_SIZES = {
+    "layers": "{}_layers",
+    "dim": "{}_embed_dim",
+    "hidden": "{}_ffn_embed_dim",
+    "max_positions": "max_positions",
+    "heads": "{}_attention_heads",
+}
+"""Names of a model's sizes, in a fine-tuned model's description and as options of its encoder or decoder."""
+
+
 def _check_sizes(state: Mapping[str, Any], path: str | PathLike[str]) -> None:
     """Refuse sizes of a model that the weights cannot have: a small file must not ask for all of the memory."""
     model = state["cfg"]["model"]
     try:
         described = json.loads(model.get("description") or "{}")
-        shape = described.get("shape", {}) if isinstance(described, dict) else {}
+        described = described if isinstance(described, dict) else {}
+        shape = described["shape"] if isinstance(described.get("shape"), dict) else {}
     except (ValueError, TypeError, RecursionError):
         raise InputError("the checkpoint's description of its model is damaged", path) from None
-    names = {"layers": "encoder_layers", "dim": "encoder_embed_dim", "hidden": "encoder_ffn_embed_dim"}
-    sizes = [shape.get(key, model.get(name)) for key, name in names.items()]
-    positions = shape.get("max_positions", model.get("max_positions"))
-    values = [1 if value is None else value for value in (*sizes, positions)]
-    if not all(isinstance(value, (int, float)) and 0 < value < 2**40 for value in values):
-        raise InputError(f"the checkpoint names sizes that no model has: {str(values)[:80]}", path)
-    layers, width, hidden, longest = values
+    sides = [[shape.get(short, model.get(name.format("encoder"))) for short, name in _SIZES.items()]]
+    sides += [[model.get(name.format("decoder")) for name in _SIZES.values()]]  # a translation model has one
+    head = [model.get("arc_dim"), model.get("label_dim")] if described.get("head") == "parsing" else [None, None]
+    values = [[1 if value is None else value for value in part] for part in (*sides, head)]
+    for part in values:
+        if not all(isinstance(value, (int, float)) and 0 < value < 2**40 for value in part):
+            raise InputError(f"the checkpoint names sizes that no model has: {str(part)[:80]}", path)
     storages = {value.untyped_storage().data_ptr(): value.untyped_storage() for value in state["model"].values()}
     stored = sum(storage.nbytes() for storage in storages.values())
-    if layers * width * (4 * width + 2 * hidden) + longest * width > max(stored, 1 << 20):  # a byte a weight
+    least = sum(
+        layers * width * (4 * width + 2 * hidden) + longest * width for layers, width, hidden, longest, _ in values[:2]
+    )
+    arcs, relations = values[2]
+    if least + arcs**2 + relations**2 > max(stored, 1 << 20):  # a byte a weight
         raise InputError("the checkpoint names a model far larger than its weights", path)
 
 
@@ -142,8 +157,7 @@ def _check_state(state: Any, path: str | PathLike[str]) -> None:
             raise InputError(
                 f"the checkpoint names the {part} {str(name)[:80]!r}, which is not one that may be loaded", path
             )
-    if state["cfg"]["model"]["_name"].startswith(OWN):
-        _check_sizes(state, path)
+    _check_sizes(state, path)
 
 
 def _plain(value: Any, path: str | PathLike[str]) -> Any:

@@ -326,13 +326,13 @@ def check_locale() -> Finding:
 
 
 def check_home() -> Finding:
-    """matplotlib and torch keep caches in the home folder."""
+    """matplotlib and torch keep caches in the home folder; torch's are code, so no other user may write to them."""
     home = Path(os.path.expanduser("~"))
     if home.is_dir() and os.access(home, os.W_OK):
         return Finding("home folder", "OK", str(home))
-    return Finding(
-        "home folder", "note", f"{home} cannot be written", "export MPLCONFIGDIR=/tmp TORCHINDUCTOR_CACHE_DIR=/tmp"
-    )
+    variables = ("XDG_CACHE_HOME", "MPLCONFIGDIR", "TORCHINDUCTOR_CACHE_DIR")
+    fix = f"CACHE=$(mktemp -d); export {' '.join(f'{name}=$CACHE' for name in variables)}"
+    return Finding("home folder", "note", f"{home} cannot be written", fix)
 
 
 def check_threads() -> Finding:

@@ -45,6 +45,17 @@ def test_an_honest_checkpoint_loads(trained):
     assert type(models[0]).__name__ == "XlingLabModel"
 
 
+def test_a_translation_model_of_a_size_that_its_weights_cannot_have(trained, tmp_path):
+    """fairseq's own models, which back-translation uses, would be built layer by layer until the memory is full."""
+
+    def name_a_large_one(state):
+        state["cfg"]["task"]["_name"] = "translation"
+        state["cfg"]["model"] = {"_name": "transformer", "decoder_layers": 10**9, "decoder_embed_dim": 512}
+
+    with pytest.raises(InputError, match="names a model far larger than its weights"):
+        read_state(changed(trained, tmp_path, name_a_large_one))
+
+
 def hide_in_model(state, bomb):
     state["model"]["x"] = bomb
 

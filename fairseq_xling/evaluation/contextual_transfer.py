@@ -55,8 +55,10 @@ class Gold:
     files: tuple[str, str]
 
 
-def read_labelled(name: str, folder: Path, files: str, sides: Sides, split: str = "test", seed: int = 1) -> Gold:
+def read_labelled(name: str, folder: Path, files: str, sides: Sides, seed: int, split: str = "test") -> Gold:
     """Read and encode what a task needs: train and dev of the source language, `split` of the target language.
+
+    The seed is that of the head: it orders the training data. It has no default, so that nobody forgets it.
 
     Raises
     ------

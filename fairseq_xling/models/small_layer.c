@@ -144,9 +144,9 @@ static float *take(Memory *memory, int64_t count)
 
 static void lay_out(const Shape *shape, Memory *memory, Part *s)
 {
-    long dim = shape->dim, n = s->n, larger = s->positions > n ? s->positions : n;
+    long dim = shape->dim, n = s->n; /* sums over positions or rows, so that parts need no more than the whole */
     s->width = dim / shape->heads, s->filled = (shape->length + LANES - 1) / LANES * LANES;
-    s->stats1 = take(memory, 2 * larger), s->stats2 = take(memory, 2 * n);
+    s->stats1 = take(memory, 2 * (shape->norm_before ? s->positions : n)), s->stats2 = take(memory, 2 * n);
     s->q = take(memory, n * dim), s->kv = take(memory, 2 * s->positions * dim);
     s->p = take(memory, n * shape->heads * s->filled), s->mixed = take(memory, n * dim);
     s->s1 = take(memory, n * dim), s->s2 = take(memory, shape->norm_before ? 0 : n * dim);

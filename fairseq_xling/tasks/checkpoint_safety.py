@@ -107,13 +107,19 @@ def load_checkpoint(cfg: Any, trainer: Any, **options: Any) -> Any:
 
 
 def _expect_metric(cfg: Any, trainer: Any) -> None:
-    """Refuse a measure of the best checkpoint that validation does not make.
+    """Refuse a measure of the best checkpoint that validation does not make, or of which the worst would be kept.
 
     fairseq looks it up after the first validation and before the save: with a traceback, and without the epoch's work.
+    Whether more is better it does not know: it keeps the smallest, also of an accuracy, unless it is told.
     """
-    known = getattr(trainer.task, "validation_metrics", None)
-    if known and not trainer.cfg.dataset.disable_validation and cfg.best_checkpoint_metric not in known:
-        raise InputError(f"--best-checkpoint-metric {cfg.best_checkpoint_metric}: validation gives {', '.join(known)}")
+    known, metric = getattr(trainer.task, "validation_metrics", None), cfg.best_checkpoint_metric
+    if not known or trainer.cfg.dataset.disable_validation:
+        return
+    if metric not in known:
+        raise InputError(f"--best-checkpoint-metric {metric}: validation gives {', '.join(known)}")
+    rises, option = metric in getattr(trainer.task, "rising_metrics", ()), "--maximize-best-checkpoint-metric"
+    if rises != bool(cfg.maximize_best_checkpoint_metric):
+        raise InputError(f"--best-checkpoint-metric {metric} goes {'' if rises else 'not '}with {option}")
 
 
 def _source(cfg: Any) -> Path:

@@ -105,7 +105,7 @@ class TimedBatches(EpochBatchIterator):
         if place and place >= len(self):
             raise InputError(
                 f"the checkpoint was made after {place} batches of its epoch, which now has {len(self)} a process; go "
-                "on with the number of processes, --batch-size and --epoch-sequences that it was made with"
+                "on with the number of processes, --batch-size and size of the epoch that it was made with"
             )
         super().load_state_dict({**state_dict, "iterations_in_epoch": place})
 

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from fairseq.data import iterators
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from omegaconf import II, MISSING, open_dict
 from torch import Tensor
@@ -23,6 +22,7 @@ from fairseq_xling.models.encoder import VocabularyInfo
 from fairseq_xling.models.transfer import Description, Pretrained, read_pretrained
 from fairseq_xling.tasks import bad_loss, preemption, process_group, unread_log
 from fairseq_xling.tasks.metrics_log import MetricsLog
+from fairseq_xling.tasks.throughput import TimedBatches
 from fairseq_xling.tasks.training_step import AutocastTask, Step
 
 logger = logging.getLogger(__name__)
@@ -198,13 +198,13 @@ class TransferTask(AutocastTask):
         logger.info(describe_encoding(batches, f"{source} {split}", unknown))
 
     def get_batch_iterator(self, dataset: LabelledBatches, *args: Any, **kwargs: Any):
-        """fairseq's iterator over whole batches: sharding, buffering and resuming are its own."""
+        """fairseq's iterator over whole batches, which goes on with any number of processes (`TimedBatches`)."""
         size = kwargs.get("max_sentences")
         if not size:
             raise InputError("--batch-size is missing: examples in a batch (--max-tokens is not supported here)")
         dataset.lay_out(size)
         epoch = kwargs.get("epoch", 1)
-        return iterators.EpochBatchIterator(
+        return TimedBatches(
             dataset=dataset,
             collate_fn=dataset.collater,
             batch_sampler=dataset.batches(epoch),
@@ -239,6 +239,16 @@ class TransferTask(AutocastTask):
         words = sample["net_input"]["words"]
         decoded = model.head.decode(output, None if words is None else words >= 0)
         return [self.labelled.prediction(each, self.description.labels) for each in decoded]
+
+    @property
+    def validation_metrics(self) -> list[str]:
+        """Names of the numbers that validation gives, as the criterion logs them."""
+        return ["loss", self.labelled.metric]
+
+    @property
+    def rising_metrics(self) -> list[str]:
+        """Those of `validation_metrics` that are larger where the model is better."""
+        return [self.labelled.metric]
 
     def has_sharded_data(self, split: str) -> bool:
         """No; the data of an epoch follows from its number alone."""

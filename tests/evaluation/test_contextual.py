@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import runpy
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +15,8 @@ from fairseq_xling.evaluation.contextual_transfer import LayerTransfer, read_lab
 from fairseq_xling.evaluation.frozen_transfer import HeadOptions
 from fairseq_xling.evaluation.sides import Side, Sides
 from fairseq_xling.formats.errors import InputError
+
+from ..conftest import ROOT
 
 
 class Rotated:
@@ -84,7 +89,7 @@ def test_linked_words_are_numbered_over_sentences_and_drawn_with_a_seed():
 
 @pytest.mark.parametrize("task", ["ner", "parsing"])
 def test_a_head_transfers_to_a_rotated_model_through_the_map_only(lab, twins, maps, task):
-    gold = read_labelled(task, lab / {"ner": "ner", "parsing": "ud"}[task], "", twins, split="train")
+    gold = read_labelled(task, lab / {"ner": "ner", "parsing": "ud"}[task], "", twins, seed=1, split="train")
     options = HeadOptions(layers=1, dropout=0.0, epochs=12, batch_size=4, learning_rate=5e-3, arc_dim=16, label_dim=8)
     transfer = LayerTransfer(twins, 0, maps[0], gold, options)
     transfer.train()
@@ -100,7 +105,7 @@ def test_a_head_transfers_to_a_rotated_model_through_the_map_only(lab, twins, ma
 
 
 def test_one_seed_gives_one_head(lab, twins, maps):
-    gold = read_labelled("ner", lab / "ner", "", twins)
+    gold = read_labelled("ner", lab / "ner", "", twins, seed=1)
     options = HeadOptions(layers=1, epochs=1)
     state = torch.get_rng_state()
     heads = []
@@ -110,3 +115,26 @@ def test_one_seed_gives_one_head(lab, twins, maps):
         heads.append(transfer.head.state_dict())
     assert all(torch.equal(heads[0][name], heads[1][name]) for name in heads[0])
     assert torch.equal(state, torch.get_rng_state())
+
+
+def test_the_seed_orders_the_training_data(lab, twins):
+    first, again, other = (read_labelled("ner", lab / "ner", "", twins, seed) for seed in (1, 1, 2))
+    orders = [np.concatenate(gold.train.members(1)).tolist() for gold in (first, again, other)]
+    assert orders[0] == orders[1] != orders[2]
+    assert sorted(orders[0]) == sorted(orders[2])
+
+
+def test_the_command_passes_its_seed_on(lab, twins, monkeypatch):
+    """A spy in the place of the reader, as a whole run takes minutes."""
+    command, seen = runpy.run_path(str(ROOT / "eval" / "contextual.py")), []
+
+    def reader(*arguments):
+        seen.append(arguments)
+        raise InputError("seen")
+
+    command["main"].__globals__.update(load_sides=lambda *_: twins, read_labelled=reader)
+    words = ["x", "--task", "ner", "--gold", "g", "--source", "a=b", "--target", "a=b", "--seed", "7"]
+    monkeypatch.setattr(sys, "argv", [*words, "--experiment", "e", "--parallel", "p"])
+    with pytest.raises(InputError, match="seen"):
+        command["main"]()
+    assert 7 in seen[0]

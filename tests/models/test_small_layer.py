@@ -125,6 +125,23 @@ def test_many_sentences_and_a_long_one(torch_kernels):
         check(make(), torch.randn(batch, length, 64), None, None, torch_kernels)
 
 
+@pytest.mark.parametrize("norm_before", [False, True])
+@pytest.mark.parametrize("only", [[0] * 1200 + list(range(0, 1920, 3)), [1919] * 1600, [959] * 3000])
+def test_positions_that_are_wanted_often_stay_within_the_memory(only, norm_before, monkeypatch, torch_kernels):
+    """Fine-tuning asks for position 0 in the place of words that are not there: one sentence has most of the rows."""
+    guards = []
+
+    def guarded(count):
+        memory = torch.full((count + 2**16,), 7.0)
+        guards.append(memory[count:])
+        return memory
+
+    monkeypatch.setattr(small_layer, "_floats", guarded)
+    check(make(norm_before=norm_before), torch.randn(32, 60, 64), mask(32, 60), torch.tensor(only), torch_kernels)
+    assert guards
+    assert all(torch.all(guard == 7) for guard in guards)
+
+
 def test_by_hand():
     layer = make(16, 1, 16, norm_before=False)
     with torch.no_grad():

@@ -134,6 +134,8 @@ def test_a_token_beyond_the_vocabulary_names_the_file(trained, tmp_path):
         ("model", "separate", [1, 2], "does not fit the model"),
         ("model", "dropout", "x", "does not fit the model"),
         ("model", "encoder_attention_heads", 3, "not a multiple of 3 heads"),
+        ("model", "encoder_attention_heads", 0, "sizes that no model has"),
+        ("model", "decoder_layers", 10**30, "sizes that no model has"),
     ],
 )
 def test_a_checkpoint_that_does_not_fit_its_configuration(trained, tmp_path, part, key, value, says):

@@ -1,5 +1,6 @@
 """Fine-tuning through fairseq: what is learnt, what is frozen, resuming, and what is refused."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -104,6 +105,31 @@ def test_resuming_is_exact(data, shared_model, tmp_path, stop):
     assert_equal_states(whole, parts)
 
 
+@pytest.mark.parametrize(("had", "done", "has", "left"), [(1, 2, 2, [2, 3]), (2, 1, 1, [2, 3]), (2, 1, 2, [2, 3])])
+def test_another_number_of_processes_goes_on_behind_the_batches_that_were_read(
+    data, shared_model, tmp_path, had, done, has, left
+):
+    """Of four batches; two processes have read two of them when each has read one."""
+    train("tagging", data, shared_model, tmp_path, "--max-update", 1)
+    finetuned = FineTuned.load(tmp_path / "checkpoint_last.pt", data=data / "ner")
+    task, seen = finetuned.task, []
+    task.load_dataset("train")
+
+    def shards(number):
+        options = {"max_sentences": 16, "num_shards": number, "epoch": 1}
+        return [task.get_batch_iterator(task.datasets["train"], shard_id=shard, **options) for shard in range(number)]
+
+    before = shards(had)[0]
+    batches = before.next_epoch_itr(shuffle=False)
+    for _ in range(done):
+        next(batches)
+    for shard in shards(has):
+        shard.load_state_dict(before.state_dict())
+        seen += [sample["id"].tolist() for sample in shard.next_epoch_itr(shuffle=False)]
+    members = [chosen.tolist() for chosen in task.datasets["train"].members(1)]
+    assert sorted(members.index(each) for each in seen) == left
+
+
 def test_dropout_as_in_pretraining_unless_given(data, shared_model, tmp_path):
     train("tagging", data, shared_model, tmp_path / "a", "--max-update", 1)
     train("tagging", data, shared_model, tmp_path / "b", "--max-update", 1, "--encoder-dropout", 0.25)
@@ -205,6 +231,56 @@ def test_a_malformed_line_is_named(data, shared_model, tmp_path, line, says):
 def test_wrong_options_are_refused_with_a_sentence(data, shared_model, tmp_path, extra, says):
     with pytest.raises(InputError, match=re.escape(says)):
         train("tagging", data, shared_model, tmp_path, "--max-update", 1, *extra)
+
+
+@pytest.mark.parametrize(
+    ("metric", "maximize", "says"),
+    [
+        ("acc", True, "--best-checkpoint-metric acc: validation gives loss, f1"),
+        ("f1", False, "--best-checkpoint-metric f1 goes with --maximize-best-checkpoint-metric"),
+        ("loss", True, "--best-checkpoint-metric loss goes not with --maximize-best-checkpoint-metric"),
+    ],
+)
+def test_a_measure_that_is_not_made_or_whose_worst_would_be_kept(data, shared_model, tmp_path, metric, maximize, says):
+    databin, pretrained = shared_model
+    arguments = world.arguments("tagging", data / "ner", databin, pretrained, tmp_path, "--max-update", 1)
+    if not maximize:
+        arguments.remove("--maximize-best-checkpoint-metric")
+    with pytest.raises(InputError, match=says):
+        fairseq_train([*arguments, "--best-checkpoint-metric", metric])
+    assert not list(tmp_path.glob("*.pt"))
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "value", "says"),
+    [
+        ("model", "arc_dim", 20_000, "far larger than its weights"),
+        ("model", "label_dim", 20_000, "far larger than its weights"),
+        ("model", "label_dim", -1, "sizes that no model has"),
+        ("shape", "heads", 0, "sizes that no model has"),
+        ("shape", "layers", 10**30, "sizes that no model has"),
+    ],
+)
+def test_a_small_file_that_names_a_large_parser(data, shared_model, tmp_path, where, name, value, says):
+    state = train("parsing", data, shared_model, tmp_path, "--max-update", 1)
+    model = state["cfg"]["model"]
+    if where == "model":
+        model[name] = value
+    else:
+        described = json.loads(model["description"])
+        described["shape"][name] = value
+        model["description"] = json.dumps(described)
+    torch.save(state, tmp_path / "x.pt")
+    with pytest.raises(InputError, match=f"x.pt: the checkpoint names .*{says}"):
+        FineTuned.load(tmp_path / "x.pt")
+
+
+def test_the_smallest_loss_may_choose(data, shared_model, tmp_path):
+    databin, pretrained = shared_model
+    arguments = world.arguments("tagging", data / "ner", databin, pretrained, tmp_path, "--max-update", 1)
+    arguments.remove("--maximize-best-checkpoint-metric")
+    fairseq_train([*arguments, "--best-checkpoint-metric", "loss"])
+    assert (tmp_path / "checkpoint_best.pt").is_file()
 
 
 def test_a_fine_tuned_checkpoint_is_not_a_pretrained_one(data, shared_model, tmp_path):
