@@ -11,6 +11,7 @@ from fairseq_xling.corpus.lines import LineStep, write_lines
 from fairseq_xling.corpus.notes import write_notes
 from fairseq_xling.corpus.progress import text_progress
 from fairseq_xling.corpus.words import TOKENISATIONS, tokenisation_of
+from fairseq_xling.formats.errors import InputError
 from fairseq_xling.formats.manifest import CASINGS
 
 EXAMPLE = """
@@ -40,6 +41,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (%(default)s)")
     args = parser.parse_args()
     kind = args.tokenisation or tokenisation_of(args.lang)
+    if not args.text.exists():  # before the notes, which would speak of no text, and keep another casing out
+        raise InputError("no such file", args.text)
     step = LineStep(args.lang, kind, args.casing, args.split, args.json, args.keep_blank)
     write_notes(args.out.parent, args.casing, {args.lang: kind})
     with text_progress("tokenise", [args.text]) as bar:

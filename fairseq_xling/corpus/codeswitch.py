@@ -47,7 +47,8 @@ def translation_table(weights: Mapping[str, Mapping[str, float]], casing: str = 
     for entry, translations in weights.items():
         word = change_case(entry, casing).lower()
         for translation, quality in ((change_case(other, casing), quality) for other, quality in translations.items()):
-            if quality > 0 and " " not in translation and " " not in word and translation.lower() != word:
+            one_word = " " not in translation and " " not in word
+            if quality > 0 and translation and one_word and translation.lower() != word:
                 merged.setdefault(word, Counter())[translation] += quality  # type: ignore[assignment]
     table = {}
     for word, found in merged.items():

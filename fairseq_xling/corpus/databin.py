@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 import fairseq_xling
 from fairseq_xling.corpus.anchors import anchor_report
-from fairseq_xling.corpus.binarise import Counts, binarise
+from fairseq_xling.corpus.binarise import binarise
 from fairseq_xling.corpus.subwords import dictionaries, train_models, usage_of
 from fairseq_xling.formats.dict_txt import SPECIAL, vocabulary_hash, write_dict
 from fairseq_xling.formats.errors import InputError
@@ -188,21 +188,22 @@ def _binarise_all(
                 if not note.is_file():
                     target = partial / lang / split
                     found, used = binarise(path, target, models[lang], index, lang, options.mode, workers, bar.update)
-                    _check(found, path, options)
                     with atomic_write(note, sync=False) as out:
                         json.dump([found.as_dict(), used[len(SPECIAL) : len(SPECIAL) + len(index)].tolist()], out)
                 counts[lang][split], used_here = json.loads(note.read_text())
+                # here, as an attempt that allowed unknown tokens may have left the note
+                _check(counts[lang][split]["sentences"], counts[lang][split]["unknown_rate"], path, options)
                 if split == "train":
                     usage[lang] = used_here
     return counts, usage
 
 
-def _check(counts: Counts, path: Path, options: DatabinOptions) -> None:
-    if not counts.sentences:
+def _check(sentences: int, unknown_rate: float, path: Path, options: DatabinOptions) -> None:
+    if not sentences:
         raise InputError("no sentences; expected text, one sentence a line", path)
-    if counts.unknown_rate > MOST_UNKNOWN and not options.allow_unknown:
+    if unknown_rate > MOST_UNKNOWN and not options.allow_unknown:
         raise InputError(
-            f"{counts.unknown_rate:.2%} of the tokens are unknown, more than {MOST_UNKNOWN:.0%}: the BPE does not fit "
+            f"{unknown_rate:.2%} of the tokens are unknown, more than {MOST_UNKNOWN:.0%}: the BPE does not fit "
             "this text; raise --character-coverage or --bpe-size, or accept it with --allow-unknown",
             path,
         )

@@ -58,10 +58,17 @@ def write_notes(folder: Path, casing: str, tokenisation: Mapping[str, str]) -> N
 
 
 def carry_notes(source: Path, out: Path) -> None:
-    """Note beside the text file `out` what is noted beside `source`, which it was made from."""
-    notes = read_notes(source.parent)
-    if notes["tokenisation"] and source.parent.resolve() != out.parent.resolve():
-        write_notes(out.parent, notes["casing"], notes["tokenisation"])
+    """Note beside the text file `out` what is noted beside `source`, which it was made from.
+
+    Of the language that `out` is named after (`fr`, `fr.train.txt`); with another name of all languages there, but for
+    those that `out`'s folder has notes of: their text came from elsewhere, and may be tokenised otherwise.
+    """
+    notes, lang = read_notes(source.parent), out.name.partition(".")[0]
+    kinds = notes["tokenisation"]
+    if kinds and source.parent.resolve() != out.parent.resolve():
+        held = read_notes(out.parent)["tokenisation"]
+        own = {lang: kinds[lang]} if lang in kinds else {name: kinds[name] for name in kinds if name not in held}
+        write_notes(out.parent, notes["casing"], own)
 
 
 def note_second_code(folder: Path, lang: str, code: str) -> None:

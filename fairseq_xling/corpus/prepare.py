@@ -47,6 +47,7 @@ def prepare_languages(
         prepare_wikipedia(raw, folder, lang, casing, seed, workers)
     needs = CONDITIONS[condition]
     if needs.other_domain:
+        casing = casing or read_notes(folder / "text" / "wiki")["casing"]  # both texts go into one data-bin
         prepare_web(raw, folder, languages[1], casing, seed, workers)
     if needs.switch:
         prepare_dictionary(raw, folder, *languages)
@@ -55,12 +56,11 @@ def prepare_languages(
 def prepare_wikipedia(raw: Path, folder: Path, lang: str, casing: str | None, seed: int, workers: int) -> None:
     """`text/wiki/<lang>.*` out of the dump."""
     prefix = folder / "text" / "wiki" / lang
-    if find_text(prefix, "train"):
-        check_casing(prefix.parent, casing or read_notes(prefix.parent)["casing"])
-        return
-    with alone(prefix):
-        if not find_text(prefix, "train"):
-            _make_wikipedia(raw, folder, prefix, casing, seed, workers)
+    if not find_text(prefix, "train"):
+        with alone(prefix):
+            if not find_text(prefix, "train"):
+                _make_wikipedia(raw, folder, prefix, casing, seed, workers)
+    check_casing(prefix.parent, casing or read_notes(prefix.parent)["casing"])  # another job may have made it
 
 
 def _make_wikipedia(raw: Path, folder: Path, prefix: Path, casing: str | None, seed: int, workers: int) -> None:
@@ -82,12 +82,11 @@ def _make_wikipedia(raw: Path, folder: Path, prefix: Path, casing: str | None, s
 def prepare_web(raw: Path, folder: Path, lang: str, casing: str | None, seed: int, workers: int) -> None:
     """`text/cc/<lang>.*`: as many sentences of CC-100 as the Wikipedia of the language has."""
     prefix = folder / "text" / "cc" / lang
-    if find_text(prefix, "train"):
-        check_casing(prefix.parent, casing or read_notes(prefix.parent)["casing"])
-        return
-    with alone(prefix):
-        if not find_text(prefix, "train"):
-            _make_web(raw, folder, prefix, casing, seed, workers)
+    if not find_text(prefix, "train"):
+        with alone(prefix):
+            if not find_text(prefix, "train"):
+                _make_web(raw, folder, prefix, casing, seed, workers)
+    check_casing(prefix.parent, casing or read_notes(prefix.parent)["casing"])
 
 
 def _make_web(raw: Path, folder: Path, prefix: Path, casing: str | None, seed: int, workers: int) -> None:

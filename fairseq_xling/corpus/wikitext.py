@@ -27,8 +27,8 @@ MEDIA_NAMESPACES = frozenset(_MEDIA.split())
 """Namespaces (lower case) whose links are no text, for the languages of the study; a dump's header adds its own."""
 _PLAIN_LINK = re.compile(r"\[\[(?:[^\[\]|{}<>\n]*\|)?([^\[\]|{}<>\n]*)\]\]")
 _APOSTROPHE = re.compile(r"\{\{\s*['’](s?)\s*\}\}")  # French l{{'}}''Iliade'', English ''Titanic''{{'s}}
-_HELD = "\ue000"
-"""Stands for that apostrophe while quotes that mean italics are taken out."""
+_HELD = "\uffff"
+"""Stands for that apostrophe while quotes that mean italics are taken out; no character, and not allowed in XML."""
 _QUOTES = re.compile(r"'{2,5}")
 _MARKUP = re.compile(r"[\[\]{}<>&]|__[A-Z]|''|-\{|https?:")
 _LEFT_OVER = re.compile(r"\{\{|\}\}|\{\||\|\}|\[\[|\]\]|</?[a-z]", re.I)

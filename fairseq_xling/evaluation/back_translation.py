@@ -123,8 +123,9 @@ class BackTranslator:
         options, save = self.options, self.folder / f"{source}-{target}"
         names = ("arch", "updates", "tokens", "learning_rate", "seed")
         wanted = ", ".join(f"{name} {getattr(options, name)}" for name in names)
-        self._expect(save.with_name(f"{save.name}.made_with"), wanted)
         done = save / "done"
+        before = _options_in(done, names)  # an older version of this code noted them there alone
+        self._expect(save.with_name(f"{save.name}.made_with"), wanted, before)
         if not done.exists():
             self.say(f"training {source} to {target}: {options.updates} updates of {options.arch}; log in {save}.log")
             self._fairseq(
@@ -178,12 +179,13 @@ class BackTranslator:
         there = self.translate(sentences, SOURCE, TARGET)
         return there, self.translate(there, TARGET, SOURCE)
 
-    def _expect(self, path: Path, wanted: str) -> None:
+    def _expect(self, path: Path, wanted: str, before: str | None = None) -> None:
         """Note with what something is made in the folder; an error where it was something else the last time."""
         if path.is_file():
             before = path.read_text(encoding="utf-8").strip()
-            if before != wanted:
-                raise InputError(f"made with {before}, not {wanted}; take another folder, or remove this one", path)
+        if before is not None and before != wanted:
+            raise InputError(f"made with {before}, not {wanted}; take another folder, or remove {self.folder}", path)
+        if path.is_file():
             return
         with atomic_write(path) as out:
             out.write(wanted + "\n")
@@ -228,3 +230,11 @@ def quality(hypotheses: Sentences, references: Sentences, raw: bool = False) -> 
 def _write(path: Path, sentences: Sentences) -> None:
     with atomic_write(path) as out:
         out.writelines(" ".join(sentence.split()) + "\n" for sentence in sentences)
+
+
+def _options_in(done: Path, names: Sequence[str]) -> str | None:
+    """Options that `done` says a model was trained with; None where none is finished."""
+    if not done.is_file():
+        return None
+    noted = dict(re.findall(r"(\w+)='?([^,()']+)", done.read_text(encoding="utf-8")))
+    return ", ".join(f"{name} {noted.get(name)}" for name in names)

@@ -142,9 +142,11 @@ class Attempt:
     @cached_property
     def inputs(self) -> dict[str, object]:
         """What the result depends on: also what is evaluated, and which epochs are chosen from."""
-        evaluated = [self.file(language, split) for language, split in wanted_splits(self)]
-        more = {"test_split": self.model.test_split, "epochs": self.epochs, "evaluated": _hashes(evaluated)}
+        more = {"test_split": self.model.test_split, "epochs": self.epochs, "evaluated": _hashes(self._evaluated())}
         return {**self.training_inputs, **more}
+
+    def _evaluated(self) -> list[Path]:
+        return [self.file(language, split) for language, split in wanted_splits(self)]
 
     @property
     def is_done(self) -> bool:
@@ -153,12 +155,16 @@ class Attempt:
 
     @property
     def is_trained(self) -> bool:
-        """Whether all epochs were made; their last checkpoint may be gone."""
-        return (self.folder / "trained").is_file()
+        """Whether all epochs were made and checkpoints are there; the last may be gone."""
+        return (self.folder / "trained").is_file() and any(self.checkpoints.glob("checkpoint*.pt"))
 
-    def _noted(self) -> dict[str, object]:
+    def _noted(self) -> dict[str, Any]:
         path = self.folder / "inputs.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        noted: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        if noted and "evaluated" not in noted:  # made before evaluated files were apart: only the target's was noted
+            files = noted.get("files") or {}
+            noted["evaluated"] = {path: files.get(path, now) for path, now in _hashes(self._evaluated()).items()}
+        return noted
 
     def prepare(self) -> None:
         """Remove what was made from other inputs, the checkpoints only if they were; note the present ones."""

@@ -139,6 +139,9 @@ def _grid(task: str, table: dict, path: str | os.PathLike[str]) -> Grid:
         raise InputError(f"[{task}] warmup: expected a number between 0 and 1", path)
     if not isinstance(options, tuple) or not all(isinstance(option, str) for option in options):
         raise InputError(f"[{task}] options: expected a list of strings", path)
+    for option in options:
+        if (entry := OF_THE_GRID.get(option.partition("=")[0])) is not None:
+            raise InputError(f"[{task}] options: {option} has an entry of its own, '{entry}'", path)
     if examples != 0 and not _positive(examples, int):
         raise InputError(f"[{task}] epoch_examples: expected a whole number of at least 0", path)
     return Grid(**values)

@@ -94,6 +94,10 @@ def test_entries_are_cased_as_the_text_is(casing, word, translation):
     assert "hotel" not in table  # without accents its own translation
 
 
+def test_an_accent_alone_is_no_word():
+    assert table_of({"house": {"\u0301": 1.0, "maison": 2.0}}, "lower-no-accents")["house"].words == ("maison",)
+
+
 def test_case_of_the_word_is_kept():
     table = table_of({"house": {"maison": 1.0}, "i": {"je": 1.0}})
     switcher = Switcher(table, SwitchOptions(rate=1.0, cap=1.0))

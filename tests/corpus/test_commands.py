@@ -114,6 +114,15 @@ def test_bad_input_gives_one_line_status_2_and_no_output(monkeypatch, capsys, tm
         assert not (tmp_path / "o").exists(), command
 
 
+def test_a_misspelt_text_leaves_no_notes(monkeypatch, capsys, tmp_path):
+    """Those would say that the folder holds text of this casing, and keep another out."""
+    arguments = (tmp_path / "nope.txt", tmp_path / "out" / "fr.txt", "--lang", "fr", "--casing", "lower")
+    status, _, err = run(monkeypatch, capsys, "tokenise.py", *arguments)
+    assert status == 2
+    assert "nope.txt" in err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_killed_command_leaves_no_half_file_and_no_worker(tmp_path):
     """SIGKILL in the middle of a step with two workers, whose input, a pipe, has not ended."""
     pipe, out = tmp_path / "pipe", tmp_path / "out.txt"

@@ -1,6 +1,7 @@
 """One call a condition: vocabulary mode, text used, code-switching, samples, dictionaries by way of English."""
 
 import bz2
+import contextlib
 import json
 import lzma
 import multiprocessing
@@ -192,6 +193,33 @@ def test_from_dumps_to_data_bin(tmp_path):
         prepare_languages(raw, text, ["en", "fr"], "default", "cased", seed=1, workers=1)
     with pytest.raises(InputError, match="no dump of the ru Wikipedia"):
         prepare_languages(raw, text, ["en", "ru"], "default", "lower", seed=1, workers=1)
+
+
+def test_web_text_is_cased_as_wikipedia_where_nothing_is_said(tmp_path):
+    for lang in ("en", "fr"):
+        raw = tmp_path / "raw" / "wiki" / f"{lang}.txt"
+        raw.parent.mkdir(parents=True, exist_ok=True)
+        raw.write_text("".join(f"Sentence {i} of Wikipedia.\n" for i in range(100)))
+    (tmp_path / "raw" / "cc").mkdir()
+    (tmp_path / "raw" / "cc" / "fr.txt").write_text("".join(f"Sentence {i} of the web.\n" for i in range(100)))
+    prepare_languages(tmp_path, tmp_path, ["en", "fr"], "default", "lower", seed=1, workers=1)
+    prepare_languages(tmp_path, tmp_path, ["en", "fr"], "wiki_cc", None, seed=1, workers=1)
+    assert read_notes(tmp_path / "text" / "cc")["casing"] == "lower"
+
+
+def test_who_waited_for_text_of_another_casing_is_told(tmp_path, monkeypatch):
+    (tmp_path / "raw" / "wiki").mkdir(parents=True)
+    (tmp_path / "raw" / "wiki" / "en.txt").write_text("".join(f"Sentence {i} of many.\n" for i in range(100)))
+
+    @contextlib.contextmanager
+    def the_other_job_was_first(path):
+        monkeypatch.undo()
+        prepare_languages(tmp_path, tmp_path, ["en"], "mono", "cased", seed=1, workers=1)
+        yield
+
+    monkeypatch.setattr("fairseq_xling.corpus.prepare.alone", the_other_job_was_first)
+    with pytest.raises(InputError, match="the text here is cased, not lower"):
+        prepare_languages(tmp_path, tmp_path, ["en"], "mono", "lower", seed=1, workers=1)
 
 
 def test_jobs_of_a_matrix_that_need_the_same_text_at_once(tmp_path, monkeypatch):

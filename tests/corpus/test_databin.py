@@ -234,6 +234,23 @@ def test_a_build_refused_for_its_unknown_tokens_goes_on_when_they_are_allowed(tm
     assert manifest["options"]["allow_unknown"]
 
 
+def test_what_was_binarised_with_unknown_tokens_allowed_is_refused_without(tmp_path, text, monkeypatch):
+    shutil.copytree(text["en"].parent, tmp_path / "text")
+    prefix = {"en": tmp_path / "text" / "en"}
+    write_lines(tmp_path / "text" / "en.valid.txt", ["abc 中 abc 国 ab"])
+    monkeypatch.setattr(databin_module, "_finish", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        build_databin(tmp_path / "bin", prefix, DatabinOptions("joint", 100, allow_unknown=True))
+    monkeypatch.undo()
+    with pytest.raises(InputError, match="tokens are unknown"):
+        build_databin(tmp_path / "bin", prefix, DatabinOptions("joint", 100))
+    assert not (tmp_path / "bin").exists()
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
 def test_a_bpe_larger_than_the_text_allows(tmp_path, text):
     with pytest.raises(InputError, match=r"this text gives at most (\d+)") as error:
         build_databin(tmp_path / "bin", {"en": text["en"]}, DatabinOptions("joint", 50_000))

@@ -18,6 +18,7 @@ from fairseq_xling.formats.errors import InputError
         ("'''Bold''' and ''italic''.", ["Bold and italic."]),
         ("Dans l{{'}}''[[Iliade]]'' et d{{’}}'''Ostmark'''.", ["Dans l'Iliade et d'Ostmark."]),
         ("''Titanic''{{'s}} crew in {{'s}}-Hertogenbosch.", ["Titanic's crew in 's-Hertogenbosch."]),
+        ("A sign for private use: \ue000.", ["A sign for private use: \ue000."]),
         ("A [[link]], a [[target|named link]] and [[two]][[one]].", ["A link, a named link and twoone."]),
         ("Text{{cite|a={{nested|{{deep}}}}}} goes on.", ["Text goes on."]),
         ("Before {|table\n|-\n| {{cell}} || [[x]]\n|} after.", ["Before  after.".replace("  ", " ")]),

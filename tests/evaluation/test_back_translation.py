@@ -124,3 +124,15 @@ def test_a_folder_made_of_other_text_or_with_other_options_is_refused(tmp_path, 
     assert started == ["fairseq-train"]
     with pytest.raises(InputError, match=r"made with arch transformer_tiny, updates 600, .* not .* updates 20000"):
         maker(updates=20_000).train(SOURCE, TARGET)
+
+
+def test_a_model_of_the_code_before_is_held_to_the_options_in_done(tmp_path):
+    """It noted them in `done` alone; `text.made_with` and the like came later."""
+    (tmp_path / "src-tgt").mkdir()
+    (tmp_path / "src-tgt" / "done").write_text(f"{TranslationOptions(updates=2000, learning_rate=1e-5)}\n")
+    with pytest.raises(InputError, match=r"made with .* updates 2000, .* not .* updates 100"):
+        BackTranslator(tmp_path, TranslationOptions(updates=100, learning_rate=1e-5)).train(SOURCE, TARGET)
+    options = TranslationOptions(updates=2000, learning_rate=1e-5)
+    assert BackTranslator(tmp_path, options).train(SOURCE, TARGET).name == "checkpoint_best.pt"
+    with pytest.raises(InputError, match="updates 2000"):
+        BackTranslator(tmp_path, replace(options, updates=100)).train(SOURCE, TARGET)

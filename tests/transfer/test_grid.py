@@ -97,6 +97,31 @@ def test_other_test_data_is_scored_without_training_again(model, data, tmp_path,
     assert "f1_dev" in {result.metric for result in read_results(attempt.folder / "results.jsonl")}
 
 
+def test_a_grid_of_the_code_before_is_done(model, data, tmp_path):
+    (attempt,) = attempts_of(model, data, tmp_path, wanted=replace(TINY, lr=(0.01,)))
+    attempt.prepare()
+    (attempt.folder / "results.jsonl").touch()
+    note = attempt.folder / "inputs.json"
+    noted = json.loads(note.read_text())
+    target = str(attempt.file("fr", "test"))
+    noted["files"][target] = noted.pop("evaluated")[target]  # the source's test set was not noted
+    note.write_text(json.dumps(noted))
+    assert attempt.is_done
+    noted["files"][target] = "another"
+    note.write_text(json.dumps(noted))
+    assert not attempt.is_done
+
+
+def test_without_its_checkpoints_a_setting_is_trained_again(model, data, tmp_path):
+    (attempt,) = attempts_of(model, data, tmp_path, wanted=replace(TINY, lr=(0.01,)))
+    grid.run_attempt(attempt)
+    shutil.rmtree(attempt.checkpoints)  # to make room
+    assert attempt.is_done
+    (attempt,) = attempts_of(replace(model, test_split="dev"), data, tmp_path, wanted=replace(TINY, lr=(0.01,)))
+    grid.run_attempt(attempt)
+    assert "f1_dev" in {result.metric for result in read_results(attempt.folder / "results.jsonl")}
+
+
 def test_the_code_may_move(model, data, tmp_path, monkeypatch):
     attempts_of(model, data, tmp_path)[0].prepare()
     (attempts_of(model, data, tmp_path)[0].folder / "results.jsonl").touch()
@@ -254,6 +279,7 @@ def test_every_scale_has_the_three_tasks(scale):
         ("[ner]\nepochs = 1\nlr = []\nbatch_size = [8]", "at least one learning rate"),
         ("[ner]\nepochs = 1\nlr = [1.0]\nbatch_size = [8]\nschedule = 'cosine'", "expected one of linear, fixed"),
         ("[ner]\nepochs = 1\nlr = [1.0]\nbatch_size = [8]\nwarmup = 2", "warmup: expected a number between 0 and 1"),
+        ("[ner]\nepochs = 1\nlr = [1.0]\nbatch_size = [8]\noptions = ['--max-epoch', '9']", "its own, 'epochs'"),
     ],
 )
 def test_malformed_grid_files(tmp_path, text, says):

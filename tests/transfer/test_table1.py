@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 
 import pytest
 
@@ -150,3 +151,11 @@ def test_figure3_is_drawn(tmp_path):
         draw_figure3(table, tmp_path / f"figure3{suffix}")
         assert (tmp_path / f"figure3{suffix}").read_bytes().startswith(magic)
     assert len(list(tmp_path.iterdir())) == 3  # nothing half written is left
+
+
+def test_one_test_set_under_two_names_is_one_column():
+    lines = [
+        replace(result(name, 0.5), signature=f"rule:r|split:test|data:{data}@ab12cd34")
+        for name, data in (("default", "qab.test.tsv"), ("sep_l1-3", "qab-test.tsv"))
+    ]
+    assert len(make_table(lines, "lab").rows) == 2
