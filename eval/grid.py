@@ -55,6 +55,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--part", metavar="I/N", help="run each N-th setting only, from the I-th, and write no scores (arrays of jobs)"
     )
+    parser.add_argument(
+        "--scores", action="store_true", help="fine-tune nothing: the scores of settings that are all done (no GPU)"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the commands, which work when pasted")
     parser.usage = parser.format_usage().removeprefix("usage: ").rstrip() + " [-- OPTIONS OF fairseq-train]"
     words = sys.argv[1:]
@@ -125,10 +128,18 @@ def main() -> None:
     if args.dry_run:
         print("\n".join(attempt.command for attempt in missing))
         return
+    if args.scores and missing:  # on a machine without a GPU they would take days
+        names = ", ".join(f"{attempt.task} {attempt.setting.name}" for attempt in missing[:3])
+        more = ", ..." if len(missing) > 3 else ""
+        raise InputError(
+            f"--scores: {len(missing)} of {len(wanted)} settings are not done ({names}{more}); fine-tune them first, "
+            "with the same options but for --scores"
+        )
     grid.check_before_training(missing)
     failures = run_jobs([attempt.job() for attempt in missing], args.jobs, f"{args.experiment} {args.pair}")
     if failures:
-        raise InputError("\n".join(failures))
+        print(f"{sys.argv[0]}: " + "\n".join(failure.line for failure in failures), file=sys.stderr)
+        sys.exit(2 if all(failure.bad_input for failure in failures) else 1)  # a job that died is started again
     if args.part:
         return
     for each in attempts.values():

@@ -43,7 +43,8 @@ def run_command(main: Callable[[], None]) -> None:
     """
     try:
         main()
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it is where the program was started without one: `>&-`
+            sys.stdout.flush()
     except BrokenPipeError:  # of `... | head`: whoever read has enough; nothing is wrong
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the exit tries to write again
         sys.exit(141)

@@ -65,3 +65,9 @@ def test_what_is_no_name_is_refused(text):
     with pytest.raises(argparse.ArgumentTypeError, match="expected a name"):
         name(text)
     assert name("sep_emb,l1-6 é") == "sep_emb,l1-6 é"
+
+
+def test_no_output_at_all_is_no_failure():
+    command = f"{sys.executable} -m fairseq_xling.runs.hours --scale paper >&-"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -87,16 +87,18 @@ if [ -n "$TRANSFER" ] && [ -z "$DRY_RUN" ] && ! "$PYTHON" -c 'import systran_ali
     die "Figures 5 and 8 need a word aligner: $PYTHON -m pip install systran-align==3.5.0 (Python 3.11), or eflomal==2.0.0; or leave them out with --no-transfer"
 fi
 
-# job COMMAND...: in the background, at most JOBS at a time; a failure is remembered.
+# job COMMAND...: in the background, at most JOBS at a time; a failure is remembered: as 2 if all were bad input, else as
+# 1, after which a job of submit.sh is started again.
 FAILED=0
+failed() { if [ "$1" = 2 ] && [ "$FAILED" != 1 ]; then FAILED=2; else FAILED=1; fi; }
 job() {
   if [ -n "$DRY_RUN" ]; then "$@"; return; fi
-  while [ "$(jobs -rp | wc -l)" -ge "$JOBS" ]; do wait -n || FAILED=1; done
+  while [ "$(jobs -rp | wc -l)" -ge "$JOBS" ]; do wait -n || failed $?; done
   "$@" &
 }
 all_done() {
-  while [ -n "$(jobs -p)" ]; do wait -n || FAILED=1; done
-  [ "$FAILED" = 0 ] || die "a part failed, see above; what was finished is kept, run it again to go on"
+  while [ -n "$(jobs -p)" ]; do wait -n || failed $?; done
+  [ "$FAILED" = 0 ] || { say "a part failed, see above; what was finished is kept, run it again to go on"; exit "$FAILED"; }
 }
 # A signal goes to all jobs, which save; it ends when they have ended.
 stop_jobs() {

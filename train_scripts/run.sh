@@ -18,7 +18,8 @@ PAIR         two language codes, as en-fr or, at lab scale, qaa-qab; one code fo
 --jobs       fine-tuning runs at a time (default 1)
 --tasks      with finetune: some of "nli ner parsing"
 --part I/N   with finetune: only each N-th setting of the grids, from the I-th; another call with --scores follows
---scores     with finetune, when all parts are done: the means of the best settings, for which no GPU is needed
+--scores     with finetune, when all parts are done: the means of the best settings, for which no GPU is needed; it
+             fine-tunes nothing, and says which settings are missing
 --dry-run    print the commands, which work when pasted, and run nothing
 -- OPTIONS   go to fairseq-train at pretraining, after all others, and so override them
 
@@ -125,6 +126,7 @@ GRID=("$PYTHON" eval/grid.py "$MODEL/checkpoint_best.pt" --vocabulary "$DATA" --
 GRID+=(--experiment "$EXPERIMENT" --out "$SCORES" --scale "$SCALE" --seed "$SEED" --jobs "$JOBS" --tasks $TASKS)
 [ -z "${GRID_FILE:-}" ] || GRID+=(--grid "$GRID_FILE")
 if [ -z "$PART" ]; then
+  [ -z "$ONLY_SCORES" ] || GRID+=(--scores)
   stage finetune "$SCORES" "${GRID[@]}"
 elif wanted finetune; then # a part has no record of its own; the grid knows which settings are done
   passing_signals_on "${GRID[@]}" --part "$PART"

@@ -11,8 +11,9 @@ runs_folder() {
   local path=$1/
   while [[ $path == *//* || $path == */./* ]]; do path=${path//\/\//\/} path=${path//\/.\//\/}; done
   while [[ $path == ./?* ]]; do path=${path#./}; done
-  path=${path#"$PWD/"}
-  printf '%s\n' "${path%/}"
+  [ "$path" = "$PWD/" ] || path=${path#"$PWD/"}
+  [ "$path" = / ] || path=${path%/}
+  printf '%s\n' "$path"
 }
 
 # stage NAME OUTPUT COMMAND...   with the files that it depends on in INPUTS; see python -m fairseq_xling.runs.stage -h

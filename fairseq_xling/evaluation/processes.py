@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from tqdm import tqdm
@@ -29,18 +29,26 @@ class Job:
     log: Path
 
 
-def run_jobs(jobs: Sequence[Job], at_a_time: int, progress: str) -> list[str]:
+class Failure(NamedTuple):
+    """A job that failed, in one line, and whether its input was bad; else it died, and may do better another time."""
+
+    line: str
+    bad_input: bool
+
+
+def run_jobs(jobs: Sequence[Job], at_a_time: int, progress: str) -> list[Failure]:
     """Run all jobs; one that fails does not stop the others.
 
     Processes are forked, so that fairseq is imported once; where there is a GPU they are spawned, as CUDA demands.
 
     Returns
     -------
-    list of str
-        For each failed job its name, log file and the last line of that.
+    list of Failure
+        The line has the job's name, its log file and the last line of that.
     """
     context: Any = multiprocessing.get_context("spawn" if torch.cuda.is_available() else "fork")
-    waiting, failures = list(reversed(jobs)), []
+    waiting = list(reversed(jobs))
+    failures: list[Failure] = []
     running: dict[int, tuple[BaseProcess, Job]] = {}
     threads = max((os.cpu_count() or 1) // max(at_a_time, 1), 1)
     bar = tqdm(total=len(jobs), desc=progress, unit="run", disable=not jobs)
@@ -56,7 +64,8 @@ def run_jobs(jobs: Sequence[Job], at_a_time: int, progress: str) -> list[str]:
                 process.join()
                 bar.update()
                 if process.exitcode:
-                    failures.append(f"{job.name} failed, see {job.log}: {_last_line(job.log)}")
+                    line = f"{job.name} failed, see {job.log}: {_last_line(job.log)}"
+                    failures.append(Failure(line, process.exitcode == 2))
     finally:
         for process, _ in running.values():
             process.terminate()

@@ -160,11 +160,15 @@ def read_pretrained(path: str | Path) -> Pretrained:
         config = XlingBaseConfig(**{name: model.get(name, getattr(default, name)) for name in names})
         shape = encoder_shape(config)
         sharing = Sharing.parse(config.separate, shape.layers)
-    except (TypeError, ValueError, AttributeError) as error:
+        trained = int(task.get("tokens_per_sample") or shape.max_positions)
+        if trained < 1:
+            raise ValueError(f"blocks of {trained} tokens")
+    except (OverflowError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"the checkpoint's configuration is damaged: {error}", path) from None
     languages = _languages(task, weights, sharing)
-    trained = min(int(task.get("tokens_per_sample") or shape.max_positions), shape.max_positions)
-    return Pretrained(shape, str(sharing), languages, weights, str(task.get("data", "")), trained)
+    return Pretrained(
+        shape, str(sharing), languages, weights, str(task.get("data", "")), min(trained, shape.max_positions)
+    )
 
 
 def _languages(task: Mapping[str, Any], weights: Mapping[str, Tensor], sharing: Sharing) -> tuple[str, ...]:

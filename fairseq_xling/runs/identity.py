@@ -22,6 +22,7 @@ HOW = {
     "--data-buffer-size": 1,
     "--workers": 1,
     "--jobs": 1,
+    "--scores": 0,
     "--keep-last-epochs": 1,
     "--keep-interval-updates": 1,
     "--load-checkpoint-on-all-dp-ranks": 0,

@@ -25,6 +25,11 @@ HEARTBEAT = 30.0
 TORCHRUN_REPORTS = re.compile(r"[EW]\d{4} .*/torch/distributed/elastic/.* (failed \(exitcode|Sending process \d)")
 """Of a process that failed; a traceback and a table without the reason follow."""
 
+OF_BAD_INPUT = re.compile(r"E\d{4} .*/torch/distributed/elastic/.* failed \(exitcode: 2\)")
+"""The same of a process that was given bad input; torchrun itself ends with 1 whatever its processes end with."""
+OF_LAUNCHERS = re.compile(r"\d\d:\d\d:\d\d  (job \d+( \(|: )|Slurm refuses )|  the whole log: ")
+"""What train_scripts/job.sh and a stage say after the reason of a failure."""
+
 
 @dataclass
 class Record:
@@ -152,17 +157,29 @@ def _is_alive(pid: int) -> bool:
 
 
 def last_line(path: Path, longest: int = 300) -> str:
-    """The last line of a log that says something, cut at so many characters."""
-    try:
-        with open(path, "rb") as log:
-            log.seek(0, os.SEEK_END)
-            log.seek(max(log.tell() - 20_000, 0))
-            lines = log.read().decode("utf-8", "replace").splitlines()
-    except FileNotFoundError:
-        return ""
+    """The last line of a log that says something of its own, cut at so many characters."""
+    lines = _last_lines(path)
     ends = [number for number, line in enumerate(lines) if TORCHRUN_REPORTS.match(line)]
     begins = [number for number, line in enumerate(lines) if line.startswith("# 20")]  # of an attempt
     if ends and (not begins or ends[-1] > begins[-1]):
         first = next(number for number in ends if not begins or number > begins[-1])
         lines = lines[:first]  # what a process said, not what torchrun says of it
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")[:longest]
+    said = (line.strip() for line in reversed(lines) if line.strip() and not OF_LAUNCHERS.match(line))
+    return next(said, "")[:longest]
+
+
+def had_bad_input(path: Path) -> bool:
+    """Whether torchrun says, at the end of a log, that one of its processes ended with the status of bad input."""
+    lines = _last_lines(path)
+    begin = max((number for number, line in enumerate(lines) if line.startswith("# 20")), default=0)  # of the attempt
+    return any(OF_BAD_INPUT.match(line) for line in lines[begin:])
+
+
+def _last_lines(path: Path) -> list[str]:
+    try:
+        with open(path, "rb") as log:
+            log.seek(0, os.SEEK_END)
+            log.seek(max(log.tell() - 20_000, 0))
+            return log.read().decode("utf-8", "replace").splitlines()
+    except FileNotFoundError:
+        return []

@@ -21,10 +21,13 @@ from fairseq_xling.command import run_command
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.runs.identity import TRAIN, identity
 from fairseq_xling.runs.progress import PlainProgress, TrainingProgress, duration
-from fairseq_xling.runs.record import HEARTBEAT, Record, beside, last_line, locked, read_record
+from fairseq_xling.runs.record import HEARTBEAT, Record, beside, had_bad_input, last_line, locked, read_record
 
 STOPPED = 75
 """Exit status of a stage that was stopped by a signal and goes on when run again, as of a training run."""
+
+BAD_INPUT = 2
+"""Exit status after which nobody tries again."""
 
 EXPLANATION = """
 Beside OUTPUT lie OUTPUT.NAME.json (the record: state, inputs, why it failed), OUTPUT.NAME.log and OUTPUT.NAME.lock.
@@ -109,6 +112,8 @@ class Stage:
 
     def _attempt(self, record: Record, lock: int, say: Callable[[str], None]) -> int:
         told, status = run_logged(self.command, record, lock, say)
+        if status == 1 and had_bad_input(record.log):
+            status = BAD_INPUT
         record.ended = time.time()
         record.status = status
         if status == 0 and not self._is_there():

@@ -188,6 +188,9 @@ def _watched_step(self: Trainer, samples: Any, raise_oom: bool = False) -> Any:
     if watch is None:
         return _train_step(self, samples, raise_oom)
     watch.batches.clear()
+    # the last batches of an epoch, where other processes have one more: fairseq would take all samples for dummies,
+    # and divide the gradient by too few predictions, if the last of them is one
+    samples = [sample for sample in samples if sample] or samples
     try:
         return _train_step(self, samples, raise_oom)
     except BadUpdateError:

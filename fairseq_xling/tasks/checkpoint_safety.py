@@ -85,7 +85,7 @@ def load_checkpoint(cfg: Any, trainer: Any, **options: Any) -> Any:
         if line:
             logger.warning(line)
     wait_for_all(trainer)
-    patience.restore({})  # of an earlier run in this process
+    patience.begin(f"{cfg.best_checkpoint_metric} {'max' if cfg.maximize_best_checkpoint_metric else 'min'}")
     source = _source(cfg)
     try:
         loaded = _load(cfg, trainer, **options)
@@ -98,6 +98,8 @@ def load_checkpoint(cfg: Any, trainer: Any, **options: Any) -> Any:
             f"its weights are those of another architecture than the options say ({_mismatch(error.__context__)})",
             source,
         ) from error
+    if cfg.reset_optimizer or cfg.reset_meters:
+        patience.restore({})  # fairseq leaves the best value of the checkpoint as well
     trainer.saved_at = trainer.get_num_updates()
     if trainer.data_parallel_rank == 0:
         _log_last_epoch(cfg, trainer, *loaded)

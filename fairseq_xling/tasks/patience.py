@@ -10,8 +10,13 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from fairseq import checkpoint_utils
+
 NAMES = ("best", "num_runs")
 """Attributes of fairseq's function."""
+
+_measure: list[str] = [""]
+"""What this run counts by; two measures, such as bits and nats, cannot be compared."""
 
 
 def _counter() -> dict[str, Any]:
@@ -23,18 +28,27 @@ def _counter() -> dict[str, Any]:
     return {}
 
 
+def begin(measure: str) -> None:
+    """Count anew, by `measure`."""
+    _measure[0] = measure
+    restore({})
+
+
 def state() -> dict[str, Any]:
-    """The count as plain data; empty before the first validation."""
+    """The count as plain data, and what it is by."""
     counter = _counter()
-    return {name: counter[name] for name in NAMES if name in counter}
+    return {"measure": _measure[0], **{name: counter[name] for name in NAMES if name in counter}}
 
 
 def restore(saved: Mapping[str, Any]) -> None:
-    """Go on with a count from a checkpoint; with an empty one, begin anew."""
+    """Go on with a count from a checkpoint; with an empty one, or one by another measure, begin anew."""
     counter = _counter()
     for name in NAMES:
         counter.pop(name, None)
-    counter.update({name: saved[name] for name in NAMES if name in saved})
+    if saved.get("measure", _measure[0]) == _measure[0]:
+        counter.update({name: saved[name] for name in NAMES if name in saved})
+    else:
+        vars(checkpoint_utils.save_checkpoint).pop("best", None)  # fairseq would compare with it all the same
 
 
 def is_exhausted(patience: int) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from fairseq_xling.checkpoints import read_state
 from fairseq_xling.data.masked_lm_dataset import BatchMasker
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.tasks.masked_lm import XlingMaskedLMTask
@@ -137,6 +138,27 @@ def test_patience_is_kept_when_a_run_goes_on(shared, tmp_path):
     assert validations("tuned") == [5, 10, 15, 20]
 
 
+def test_patience_begins_anew_with_another_measure_or_fresh_meters(shared, tmp_path):
+    """Nats are fewer than bits: by their best no later loss would be better, nor the best checkpoint be another."""
+
+    def validations():
+        lines = map(json.loads, (tmp_path / "metrics.jsonl").open())
+        return [line["update"] for line in lines if line["phase"] == "valid"]
+
+    options = ("--patience", 2, "--lr", 0.003)
+    train(shared, tmp_path, *options, "--max-epoch", 2, "--best-checkpoint-metric", "nats")
+    train(shared, tmp_path, *options, "--max-epoch", 5)
+    assert validations() == [5, 10, 15, 20, 25]
+    best = read_state(tmp_path / "checkpoint_best.pt")
+    assert best["optimizer_history"][-1]["num_updates"] == 25
+    resting = ("--patience", 2, "--lr", 1e-30, "--max-epoch", 9, "--reset-lr-scheduler")
+    train(shared, tmp_path, *resting)
+    train(shared, tmp_path, *resting)  # has ended
+    assert validations() == [5, 10, 15, 20, 25, 30, 35]
+    train(shared, tmp_path, *resting, "--reset-meters")
+    assert validations()[7:] == [40, 45]
+
+
 def test_loader_workers_change_nothing(shared, tmp_path):
     alone = train(shared, tmp_path / "alone", "--max-update", 7)
     helped = train(shared, tmp_path / "helped", "--max-update", 7, "--num-workers", 2)
@@ -177,6 +199,27 @@ def test_autocast_computes_in_bf16_and_keeps_fp32_weights(shared, tmp_path):
     assert any(not torch.equal(value, exact["model"][name]) for name, value in rounded["model"].items())
 
 
+def train_by_two(data, save_dir, *options):
+    """`train` by two processes, which talk through gloo."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    processes = [
+        subprocess.Popen(
+            command(
+                data, save_dir, *options, "--distributed-world-size", 2, "--distributed-rank", rank,
+                "--distributed-backend", "gloo", "--distributed-no-spawn", "--ddp-backend", "legacy_ddp",
+                "--distributed-init-method", f"tcp://127.0.0.1:{port}",
+            ),
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    outputs = [process.communicate(timeout=120)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    return load(save_dir)
+
+
 # Adam's first steps blow up rounding where a gradient is next to zero, hence the large epsilon
 @pytest.mark.parametrize(
     "optimizer",
@@ -186,24 +229,17 @@ def test_autocast_computes_in_bf16_and_keeps_fp32_weights(shared, tmp_path):
 def test_two_processes_agree_with_one_on_the_same_batches(shared, tmp_path, optimizer):
     """Also in updates in which all processes have drawn one language: the parts of the others stay as they are."""
     options = ["--max-update", 16, "--separate", "1-2", "--dropout", 0, "--optimizer", *optimizer]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    processes = [
-        subprocess.Popen(
-            command(
-                shared, tmp_path / "two", *options, "--distributed-world-size", 2, "--distributed-rank", rank,
-                "--distributed-backend", "gloo", "--distributed-no-spawn", "--ddp-backend", "legacy_ddp",
-                "--distributed-init-method", f"tcp://127.0.0.1:{port}",
-            ),
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )
-        for rank in range(2)
-    ]  # fmt: skip
     one = train(shared, tmp_path / "one", *options, "--update-freq", 2)
-    outputs = [process.communicate(timeout=120)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], outputs
-    two = load(tmp_path / "two")
+    two = train_by_two(shared, tmp_path / "two", *options)
+    for name, value in one["model"].items():
+        assert torch.allclose(value, two["model"][name], atol=1e-6), name
+
+
+def test_two_processes_of_which_one_has_a_batch_less_in_an_update_that_accumulates(shared, tmp_path):
+    """7 batches an epoch: in its last update one process has two batches, the other one and a dummy."""
+    options = ["--max-update", 4, "--dropout", 0, "--optimizer", "sgd", "--lr", 1, "--epoch-sequences", 28]
+    one = train(shared, tmp_path / "one", *options, "--update-freq", 4)
+    two = train_by_two(shared, tmp_path / "two", *options, "--update-freq", 2)
     for name, value in one["model"].items():
         assert torch.allclose(value, two["model"][name], atol=1e-6), name
 

@@ -299,7 +299,9 @@ def test_status_says_which_part_of_an_array_failed_and_why(tmp_path, monkeypatch
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     (tmp_path / "jobs").mkdir()
     (tmp_path / "jobs/slurm.json").write_text('{"fine": "7", "scores": "8"}')
-    (tmp_path / "jobs/fine.2.log").write_text("the grid has no task ner\n")
+    said = "19:58:25  job 9 (fine), start number 1, on n1\nthe grid has no task ner\n"  # as job.sh has it
+    said += "19:58:33  job 9: bad input, see above; not started again\n"
+    (tmp_path / "jobs/fine.2.log").write_text(said)
     assert [(line.state, line.what, line.detail) for line in waiting(tmp_path)] == [
         ("failed", "fine.2", "job 7 failed: the grid has no task ner"),
         ("waiting", "fine", "job 7, part 4-9: Resources"),

@@ -154,6 +154,13 @@ def test_the_same_folder_of_runs_is_the_same_however_it_is_written(written):
     assert commands(*arguments, RUNS=written) == commands(*arguments, RUNS="runs/x")
 
 
+@pytest.mark.parametrize("written", [str(ROOT), f"{ROOT}/"])
+def test_the_repository_itself_as_the_folder_of_runs(written):
+    """Without its name everything would be made in the root of the file system."""
+    shown = run("default", "qaa-qab", "--scale", "lab", "--stage", "text", "--dry-run", RUNS=written)
+    assert f" {ROOT}/lab --seed 1" in shown.stdout
+
+
 @pytest.mark.parametrize(("options", "gpus"), [([], 1), (["--scores"], 0)])
 def test_the_means_of_the_parts_need_no_gpu(tmp_path, options, gpus):
     """At paper scale fine-tuning does; the job after its array is of a kind that has none (machines/slurm.toml)."""
@@ -164,6 +171,7 @@ def test_the_means_of_the_parts_need_no_gpu(tmp_path, options, gpus):
     assert run(*arguments, PYTHON=str(python), RUNS=str(tmp_path)).returncode == 0
     assert f"runs.stage finetune {tmp_path}/transfer/default/en-fr/seed1 " in (tmp_path / "calls").read_text()
     assert f" --gpus {gpus} -- " in (tmp_path / "calls").read_text()
+    assert (tmp_path / "calls").read_text().rstrip().endswith("--scores") == bool(options)  # else it would fine-tune
 
 
 def test_processes_are_started_by_torchrun_and_under_slurm_by_srun():
@@ -375,3 +383,15 @@ def test_two_processes_by_torchrun_stop_and_go_on_together(world):
     state = load(world / "default_anchors/qaa-qab/seed4")
     assert state["optimizer_history"][-1]["num_updates"] == UPDATES
     assert "4 x 2 workers" in (world / "default_anchors/qaa-qab/seed4.pretrain.log").read_text()
+
+
+@pytest.mark.parametrize(("ends", "status"), [("exit 2", 2), ("kill -9 $$", 1), ("exit 1", 1)])
+def test_the_figures_end_as_their_parts_did(tmp_path, ends, status):
+    """A job that died is started again (docs/cluster.md), one with bad input is not."""
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/bash\n[ "$3" != pretrain ] || {ends}\n')
+    python.chmod(0o755)
+    options = ("--scale", "lab", "--targets", "qab", "--jobs", "2", "--no-transfer")
+    shown = run(*options, script="alignment.sh", PYTHON=str(python), RUNS=str(tmp_path))
+    assert shown.returncode == status
+    assert "a part failed, see above" in shown.stderr

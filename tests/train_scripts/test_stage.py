@@ -328,3 +328,24 @@ def test_the_last_line_that_says_something(tmp_path):
     assert last_line(tmp_path / "log") == "ValueError: no"
     assert last_line(tmp_path / "none") == ""
     assert explain(1, "ValueError: no") == "exit status 1: ValueError: no"
+
+
+def test_bad_input_of_several_processes_keeps_its_status(tmp_path):
+    """torchrun ends with 1; jobs that end with 2 are not started again."""
+    report = "E1126 19:58:42.695000 9309 /x/torch/distributed/elastic/multiprocessing/api.py:1002] failed (exitcode: "
+    for status, expected in ((2, 2), (1, 1), (-9, 1)):
+        said = f"{report}{status}) local_rank: 0 (pid: 9321) of binary: /x/python"
+        stage = Stage("pretrain", tmp_path / "model", ["bash", "-c", f"echo '{said}'; exit 1"])
+        assert stage.run(lambda line: None) == expected
+
+
+def test_the_reason_of_a_job_is_what_its_stage_said(tmp_path):
+    """And not where its log is, or whether Slurm starts it again."""
+    lines = [
+        "19:58:25  job 8 (pretrain), start number 1, on n1",
+        "19:58:33  pretrain: FAILED: exit status 2: no layer 99",
+    ]
+    lines += ["  the whole log: runs/m.pretrain.log", "19:58:33  job 8: died with status 1; start 1 of 3 again"]
+    lines += ["19:58:33  Slurm refuses to start it again; submit it again yourself"]
+    (tmp_path / "log").write_text("\n".join(lines) + "\n")
+    assert last_line(tmp_path / "log") == "19:58:33  pretrain: FAILED: exit status 2: no layer 99"

@@ -13,6 +13,7 @@ from fairseq_xling.checkpoints import read_state
 from fairseq_xling.evaluation.grid import train as fairseq_train
 from fairseq_xling.evaluation.zero_shot import FineTuned
 from fairseq_xling.formats.errors import InputError
+from fairseq_xling.models.transfer import read_pretrained
 from fairseq_xling.tasks.transfer import TransferTask
 
 from ..tasks import without_values
@@ -291,3 +292,12 @@ def test_a_fine_tuned_checkpoint_is_not_a_pretrained_one(data, shared_model, tmp
         FineTuned.load(tmp_path / "a" / "checkpoint_last.pt", files=f"de.test={data / 'ner' / 'en.test.tsv'}").evaluate(
             "de", "test"
         )
+
+
+@pytest.mark.parametrize("tokens", ["many", -5, float("nan"), [1]])
+def test_a_pretrained_checkpoint_whose_blocks_have_an_odd_size(shared_model, tmp_path, tokens):
+    state = torch.load(shared_model[1], weights_only=False)
+    state["cfg"]["task"]["tokens_per_sample"] = tokens
+    torch.save(state, tmp_path / "odd.pt")
+    with pytest.raises(InputError, match=r"odd\.pt: the checkpoint's configuration is damaged"):
+        read_pretrained(tmp_path / "odd.pt")

@@ -2,8 +2,10 @@
 
 import contextlib
 import json
+import os
 import runpy
 import shutil
+import signal
 import sys
 from dataclasses import replace
 
@@ -323,7 +325,7 @@ def succeed():
 def test_a_failing_job_is_reported_and_the_others_go_on(tmp_path):
     jobs = [Job(f.__name__, f, (), tmp_path / f"{f.__name__}.txt") for f in (fail, succeed)]
     (failure,) = run_jobs(jobs, 1, "test")
-    assert failure == f"fail failed, see {tmp_path / 'fail.txt'}: x.tsv:7: the file is odd"
+    assert failure == (f"fail failed, see {tmp_path / 'fail.txt'}: x.tsv:7: the file is odd", True)
     assert (tmp_path / "succeed.txt").read_text() == "fine\n"
 
 
@@ -344,3 +346,17 @@ def test_the_command_prints_what_it_would_run(shared_model, data, tmp_path, monk
     monkeypatch.setattr(sys, "argv", [*command, "--epochs", "3-1"])
     with pytest.raises(InputError, match="--epochs 3-1: expected a number or a range"):
         main()
+    monkeypatch.setattr(sys, "argv", [argument for argument in command if argument != "--dry-run"] + ["--scores"])
+    with pytest.raises(InputError, match=r"--scores: 6 of 6 settings are not done \(nli .*, \.\.\.\); fine-tune them"):
+        main()
+    assert not (tmp_path / "out").exists()
+
+
+def die():
+    """A function for `run_jobs`: as if memory had run out."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_job_is_no_bad_input(tmp_path):
+    [failure] = run_jobs([Job("die", die, (), tmp_path / "die.txt")], at_a_time=1, progress="test")
+    assert not failure.bad_input
