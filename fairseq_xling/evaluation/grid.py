@@ -13,7 +13,7 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -26,10 +26,11 @@ from fairseq_xling.data.labelled_task import LabelledTask
 from fairseq_xling.data.split_files import find_split, parse_given
 from fairseq_xling.data.vocabulary import known_languages
 from fairseq_xling.evaluation.grid_file import Grid, Setting
+from fairseq_xling.evaluation.grid_inputs import agrees, hashes_of
 from fairseq_xling.evaluation.processes import Job
 from fairseq_xling.evaluation.zero_shot import FineTuned, Run, results_of, write_predictions
 from fairseq_xling.formats.errors import InputError
-from fairseq_xling.formats.files import atomic_write, sha256_of_file
+from fairseq_xling.formats.files import atomic_write
 from fairseq_xling.formats.results import Result, append_results, latest, parse_signature, read_results, signature
 from fairseq_xling.models.transfer import read_pretrained
 from fairseq_xling.tasks.classification import XlingClassificationTask
@@ -137,12 +138,12 @@ class Attempt:
         model = self.model
         files = [model.checkpoint, model.vocabulary / "manifest.json"]
         files += [self.file(model.source, "train"), self.file(model.source, "dev")]
-        return {"command": self.command, "files": _hashes(files)}
+        return {"command": self.command, "files": hashes_of(files)}
 
     @cached_property
     def inputs(self) -> dict[str, object]:
         """What the result depends on: also what is evaluated, and which epochs are chosen from."""
-        more = {"test_split": self.model.test_split, "epochs": self.epochs, "evaluated": _hashes(self._evaluated())}
+        more = {"test_split": self.model.test_split, "epochs": self.epochs, "evaluated": hashes_of(self._evaluated())}
         return {**self.training_inputs, **more}
 
     def _evaluated(self) -> list[Path]:
@@ -151,7 +152,7 @@ class Attempt:
     @property
     def is_done(self) -> bool:
         """Whether the results are there and were made from the present inputs."""
-        return (self.folder / "results.jsonl").is_file() and _same(self._noted(), self.inputs)
+        return (self.folder / "results.jsonl").is_file() and agrees(self._noted(), self.inputs)
 
     @property
     def is_trained(self) -> bool:
@@ -163,18 +164,18 @@ class Attempt:
         noted: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         if noted and "evaluated" not in noted:  # made before evaluated files were apart: only the target's was noted
             files = noted.get("files") or {}
-            noted["evaluated"] = {path: files.get(path, now) for path, now in _hashes(self._evaluated()).items()}
+            noted["evaluated"] = {path: files.get(path, now) for path, now in hashes_of(self._evaluated()).items()}
         return noted
 
     def prepare(self) -> None:
         """Remove what was made from other inputs, the checkpoints only if they were; note the present ones."""
         noted, results = self._noted(), self.folder / "results.jsonl"
-        if not _same(noted, self.training_inputs):
+        if not agrees(noted, self.training_inputs):
             for name in ("checkpoints", "predictions"):
                 shutil.rmtree(self.folder / name, ignore_errors=True)
             for name in ("trained", "results.jsonl"):
                 (self.folder / name).unlink(missing_ok=True)
-        elif not _same(noted, self.inputs):
+        elif not agrees(noted, self.inputs):
             if results.is_file():
                 (self.folder / "trained").touch()
             shutil.rmtree(self.folder / "predictions", ignore_errors=True)
@@ -190,34 +191,6 @@ class Attempt:
 @cache
 def _count(task: str, path: Path, language: str) -> int:
     return len(TASKS[task][0].read(path, language))
-
-
-@cache
-def _hash(path: Path, changed: int) -> str:
-    return sha256_of_file(path)
-
-
-def _hashes(files: Sequence[Path]) -> dict[str, str | None]:
-    return {str(path): _hash(path, path.stat().st_mtime_ns) if path.is_file() else None for path in files}
-
-
-def _same(noted: Mapping[str, Any], inputs: Mapping[str, Any]) -> bool:
-    """Whether `noted` says the same of everything in `inputs`; this code may have moved, and more may be noted."""
-    for key, value in json.loads(json.dumps(inputs)).items():
-        other = noted.get(key)
-        if key == "command" and other is not None:
-            other, value = _without_user_dir(other), _without_user_dir(value)
-        if key == "files" and other is not None:
-            other = {path: other.get(path) for path in value}
-        if other != value:
-            return False
-    return True
-
-
-def _without_user_dir(command: str) -> list[str]:
-    words = shlex.split(command)
-    place = words.index("--user-dir")
-    return words[:place] + words[place + 2 :]
 
 
 def check_before_training(attempts: Sequence[Attempt]) -> None:
