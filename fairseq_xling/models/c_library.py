@@ -52,6 +52,10 @@ def compiled(sources: Sequence[Path]) -> Path:
         with tempfile.TemporaryDirectory(dir=folder, prefix="compiling-") as work:
             made = Path(work) / path.name
             _compile(compiler, sources[0], made)
+            with open(
+                made, "rb"
+            ) as whole:  # else a machine that dies now may leave a file of zeros, which ends programs
+                os.fsync(whole.fileno())
             os.replace(made, path)  # processes that start together each write their own
     return path
 
@@ -75,7 +79,10 @@ def _compiler() -> list[str]:
         There is none.
     """
     for command in (os.environ.get("CC", ""), *COMPILERS):
-        words = shlex.split(command)
+        try:
+            words = shlex.split(command)
+        except ValueError as error:  # a quotation mark that is not closed
+            raise OSError(f"$CC is {command}: {error}") from None
         if words and shutil.which(words[0]):
             return words
     raise FileNotFoundError("no C compiler")

@@ -376,6 +376,10 @@ def failing_compiler(monkeypatch, fresh):
     monkeypatch.setenv("CC", str(script))
 
 
+def half_a_quotation(monkeypatch, fresh):
+    monkeypatch.setenv("CC", 'gcc "')
+
+
 def open_cache(monkeypatch, fresh):
     fresh.mkdir()
     fresh.chmod(0o777)
@@ -390,6 +394,7 @@ def cache_is_a_file(monkeypatch, fresh):
     [
         (no_compiler, "no C compiler"),
         (failing_compiler, "no such option"),
+        (half_a_quotation, "No closing quotation"),
         (open_cache, "others may write"),
         (cache_is_a_file, "exists"),
     ],
