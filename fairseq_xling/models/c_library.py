@@ -52,9 +52,7 @@ def compiled(sources: Sequence[Path]) -> Path:
         with tempfile.TemporaryDirectory(dir=folder, prefix="compiling-") as work:
             made = Path(work) / path.name
             _compile(compiler, sources[0], made)
-            with open(
-                made, "rb"
-            ) as whole:  # else a machine that dies now may leave a file of zeros, which ends programs
+            with open(made, "rb") as whole:  # else a machine that dies may leave a file of zeros, fatal to load
                 os.fsync(whole.fileno())
             os.replace(made, path)  # processes that start together each write their own
     return path
