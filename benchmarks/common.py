@@ -25,7 +25,7 @@ import torch
 from fairseq.data.indexed_dataset import MMapIndexedDatasetBuilder
 
 from fairseq_xling.formats.files import atomic_write
-from fairseq_xling.models.encoder import Shape as EncoderShape
+from fairseq_xling.models.shape import Shape as EncoderShape
 from fairseq_xling.tasks.throughput import step_flops
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -6,7 +6,7 @@ What remains between them, torch.compile fuses.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +14,7 @@ from torch import Tensor, nn
 from fairseq_xling.kernels.constants import HEAD, LENGTHS
 from fairseq_xling.models.layers import TransformerLayer, at_positions, input_layer
 from fairseq_xling.models.linear import autocasts_to_bfloat16
-
-if TYPE_CHECKING:
-    from fairseq_xling.models.encoder import Shape
+from fairseq_xling.models.shape import Shape
 
 PARTS = 2**16
 """Probabilities are rounded to one part in so many."""

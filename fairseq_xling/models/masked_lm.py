@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.models import tied, tied_gpu
-from fairseq_xling.models.encoder import Shape, VocabularyInfo, XlingEncoder
+from fairseq_xling.models.encoder import VocabularyInfo, XlingEncoder
 from fairseq_xling.models.language_modules import LanguageModules
 from fairseq_xling.models.linear import autocasts_to_bfloat16
+from fairseq_xling.models.shape import Shape
 from fairseq_xling.sharing import Sharing
 
 LARGE = 2**20

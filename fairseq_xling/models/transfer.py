@@ -19,10 +19,11 @@ from torch import Tensor
 from fairseq_xling.checkpoints import read_state
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.models.biaffine import Arcs, BiaffineHead
-from fairseq_xling.models.encoder import Shape, XlingEncoder
+from fairseq_xling.models.encoder import XlingEncoder
 from fairseq_xling.models.heads import LinearHead, SharedDropout
 from fairseq_xling.models.language_modules import language_specific_parameters
 from fairseq_xling.models.masked_lm import XlingBaseConfig, encoder_shape
+from fairseq_xling.models.shape import Shape
 from fairseq_xling.sharing import Sharing
 
 logger = logging.getLogger(__name__)

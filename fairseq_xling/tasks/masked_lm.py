@@ -20,7 +20,8 @@ from fairseq_xling.data.schedule import sampling_probabilities
 from fairseq_xling.data.vocabulary import Vocabularies
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.models.compilation import can_compile, compile_layers, start_workers
-from fairseq_xling.models.encoder import Shape, VocabularyInfo
+from fairseq_xling.models.encoder import VocabularyInfo
+from fairseq_xling.models.shape import Shape
 from fairseq_xling.sharing import Sharing
 from fairseq_xling.tasks import bad_loss, preemption, process_group, seeding, unread_log
 from fairseq_xling.tasks.allocator import keep_freed_memory

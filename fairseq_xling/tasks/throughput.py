@@ -12,7 +12,7 @@ from fairseq.data.iterators import CountingIterator, EpochBatchIterator
 from fairseq.logging import metrics
 
 from fairseq_xling.formats.errors import InputError
-from fairseq_xling.models.encoder import Shape
+from fairseq_xling.models.shape import Shape
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,8 @@ if not INTERPRETED and not attention.available():
     pytest.skip("needs a GPU from the H100 on", allow_module_level=True)
 
 from fairseq_xling.models import compilation, fused_layers  # noqa: E402
-from fairseq_xling.models.encoder import Shape, VocabularyInfo, XlingEncoder  # noqa: E402
+from fairseq_xling.models.encoder import VocabularyInfo, XlingEncoder  # noqa: E402
+from fairseq_xling.models.shape import Shape  # noqa: E402
 from fairseq_xling.sharing import Sharing  # noqa: E402
 
 ONLY = torch.tensor([3, 64, 127, 5])

@@ -7,8 +7,9 @@ from torch._dynamo.testing import CompileCounterWithBackend
 from fairseq_xling.models import compilation, encoder
 from fairseq_xling.models.compilation import can_compile, compile_layers
 from fairseq_xling.models.dropout import random_seeds
-from fairseq_xling.models.encoder import Shape, VocabularyInfo, XlingEncoder
+from fairseq_xling.models.encoder import VocabularyInfo, XlingEncoder
 from fairseq_xling.models.layers import TransformerLayer
+from fairseq_xling.models.shape import Shape
 from fairseq_xling.sharing import Sharing
 
 

@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 
 from fairseq_xling.formats.errors import InputError
-from fairseq_xling.models.encoder import Shape, VocabularyInfo, XlingEncoder
+from fairseq_xling.models.encoder import VocabularyInfo, XlingEncoder
 from fairseq_xling.models.masked_lm import XlingModel
+from fairseq_xling.models.shape import Shape
 from fairseq_xling.sharing import Sharing
 
 from .reference import reference_hidden_states, reference_loss

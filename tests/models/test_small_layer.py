@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 
 from fairseq_xling.models import c_library, small_layer
-from fairseq_xling.models.encoder import Shape, VocabularyInfo, XlingEncoder
+from fairseq_xling.models.encoder import VocabularyInfo, XlingEncoder
 from fairseq_xling.models.layers import LAYER_NORM_EPS, TransformerLayer
+from fairseq_xling.models.shape import Shape
 from fairseq_xling.sharing import Sharing
 
 pytestmark = pytest.mark.skipif(not any(map(shutil.which, ("cc", "gcc", "clang"))), reason="no C compiler")

@@ -10,8 +10,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from fairseq_xling.formats.errors import InputError
-from fairseq_xling.models.encoder import Shape, VocabularyInfo, XlingEncoder
+from fairseq_xling.models.encoder import VocabularyInfo, XlingEncoder
 from fairseq_xling.models.masked_lm import XlingModel
+from fairseq_xling.models.shape import Shape
 from fairseq_xling.sharing import Sharing
 from fairseq_xling.tasks.allocator import keep_freed_memory
 from fairseq_xling.tasks.throughput import TimedBatches, measure_matrix_rate, step_flops
