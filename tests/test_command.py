@@ -1,6 +1,7 @@
 """What commands share."""
 
 import argparse
+import shlex
 import subprocess
 import sys
 
@@ -43,7 +44,7 @@ def test_bad_input_of_a_program_that_is_not_ours_has_its_status(raised, status):
 @pytest.mark.parametrize("command", ["fairseq_xling.runs.hours --scale paper", "fairseq_xling.doctor"])
 def test_output_that_nobody_reads_any_more_is_no_failure_to_talk_about(command):
     """As in `doctor | head -1`, whose status 1 would say that something is broken."""
-    script = f"{sys.executable} -m {command} | true; exit ${{PIPESTATUS[0]}}"
+    script = f"{shlex.quote(sys.executable)} -m {command} | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (141, "")
 
@@ -68,6 +69,6 @@ def test_what_is_no_name_is_refused(text):
 
 
 def test_no_output_at_all_is_no_failure():
-    command = f"{sys.executable} -m fairseq_xling.runs.hours --scale paper >&-"
+    command = f"{shlex.quote(sys.executable)} -m fairseq_xling.runs.hours --scale paper >&-"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

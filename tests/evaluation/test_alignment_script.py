@@ -50,9 +50,10 @@ def test_training_text_is_not_tokenised_a_second_time():
 
 def test_a_measure_is_made_again_when_a_file_that_it_reads_has_changed(tmp_path):
     """Each file of its command is among the stage's inputs (word means stand for the models that they were made by)."""
-    python = tmp_path / "python"
-    python.write_text(
-        f"#!{sys.executable}\nimport json, sys\nif 'fairseq_xling.runs.stage' in sys.argv[:3]:\n"
+    python, code = tmp_path / "python", tmp_path / "code.py"
+    python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {code} "$@"\n')  # a path may hold spaces
+    code.write_text(
+        "import json, sys\nif 'fairseq_xling.runs.stage' in sys.argv[:3]:\n"
         f"    print(json.dumps(sys.argv[3:]), file=open({str(tmp_path / 'seen')!r}, 'a'))\n"
     )
     python.chmod(0o755)

@@ -333,7 +333,7 @@ def test_submit_refuses_what_it_does_not_know():
     ],
 )
 def test_scripts_pass_signals_on(tmp_path, number, command, status):
-    script = f"cd {tmp_path}; source {ROOT}/train_scripts/stages.sh; passing_signals_on {command}; exit $?"
+    script = f"cd {tmp_path}; source '{ROOT}/train_scripts/stages.sh'; passing_signals_on {command}; exit $?"
     # a shell cannot trap what was ignored when it began, as under nohup
     as_ever = functools.partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)
     process = subprocess.Popen(["bash", "-c", script], preexec_fn=as_ever)

@@ -158,7 +158,7 @@ def test_the_same_folder_of_runs_is_the_same_however_it_is_written(written):
 def test_the_repository_itself_as_the_folder_of_runs(written):
     """Without its name everything would be made in the root of the file system."""
     shown = run("default", "qaa-qab", "--scale", "lab", "--stage", "text", "--dry-run", RUNS=written)
-    assert f" {ROOT}/lab --seed 1" in shown.stdout
+    assert f"{ROOT}/lab" in shlex.split(shown.stdout)
 
 
 @pytest.mark.parametrize(("options", "gpus"), [([], 1), (["--scores"], 0)])
