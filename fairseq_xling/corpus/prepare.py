@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from fairseq_xling.corpus.conditions import CONDITIONS
@@ -55,16 +56,11 @@ def prepare_languages(
 
 def prepare_wikipedia(raw: Path, folder: Path, lang: str, casing: str | None, seed: int, workers: int) -> None:
     """`text/wiki/<lang>.*` out of the dump."""
-    prefix = folder / "text" / "wiki" / lang
-    if not find_text(prefix, "train"):
-        with alone(prefix):
-            if not find_text(prefix, "train"):
-                _make_wikipedia(raw, folder, prefix, casing, seed, workers)
-    check_casing(prefix.parent, casing or read_notes(prefix.parent)["casing"])  # another job may have made it
+    _prepare(folder / "text" / "wiki" / lang, casing, seed, workers, lambda: _extracted(raw, folder, lang, workers))
 
 
-def _make_wikipedia(raw: Path, folder: Path, prefix: Path, casing: str | None, seed: int, workers: int) -> None:
-    lang = prefix.name
+def _extracted(raw: Path, folder: Path, lang: str, workers: int) -> Path:
+    """Plain text of the dump."""
     plain = folder / "raw" / "wiki" / f"{lang}.txt"
     if not plain.is_file():
         found = sorted((raw / "wiki").glob(f"{lang}wiki-*.xml*"))
@@ -76,21 +72,16 @@ def _make_wikipedia(raw: Path, folder: Path, prefix: Path, casing: str | None, s
             raise InputError(f"{len(dumps)} dumps of the {lang} Wikipedia ({names}): expected one, whole", raw / "wiki")
         with text_progress(f"extract {lang}", dumps[:1]) as bar:
             extract(dumps[0], plain, lang, workers, progress=bar.update)
-    _prepare(plain, prefix, casing, seed, workers)
+    return plain
 
 
 def prepare_web(raw: Path, folder: Path, lang: str, casing: str | None, seed: int, workers: int) -> None:
     """`text/cc/<lang>.*`: as many sentences of CC-100 as the Wikipedia of the language has."""
-    prefix = folder / "text" / "cc" / lang
-    if not find_text(prefix, "train"):
-        with alone(prefix):
-            if not find_text(prefix, "train"):
-                _make_web(raw, folder, prefix, casing, seed, workers)
-    check_casing(prefix.parent, casing or read_notes(prefix.parent)["casing"])
+    _prepare(folder / "text" / "cc" / lang, casing, seed, workers, lambda: _sampled(raw, folder, lang, seed, workers))
 
 
-def _make_web(raw: Path, folder: Path, prefix: Path, casing: str | None, seed: int, workers: int) -> None:
-    lang = prefix.name
+def _sampled(raw: Path, folder: Path, lang: str, seed: int, workers: int) -> Path:
+    """Plain text drawn from CC-100."""
     plain = folder / "raw" / "cc" / f"{lang}.txt"
     if not plain.is_file():
         source = raw / "cc100" / f"{lang}.txt.xz"
@@ -99,10 +90,19 @@ def _make_web(raw: Path, folder: Path, prefix: Path, casing: str | None, seed: i
         count = count_sentences(folder / "raw" / "wiki" / f"{lang}.txt")
         with text_progress(f"sample {lang}", [source]) as bar:
             sample(source, plain, LineStep(lang, split=True), count, seed, workers, bar.update)
-    _prepare(plain, prefix, casing, seed, workers)
+    return plain
 
 
-def _prepare(plain: Path, prefix: Path, casing: str | None, seed: int, workers: int) -> None:
+def _prepare(prefix: Path, casing: str | None, seed: int, workers: int, plain_text: Callable[[], Path]) -> None:
+    """The text at `prefix`, unless it is there; `plain_text` makes what it is drawn from, and says where."""
+    if not find_text(prefix, "train"):
+        with alone(prefix):
+            if not find_text(prefix, "train"):
+                _draw(plain_text(), prefix, casing, seed, workers)
+    check_casing(prefix.parent, casing or read_notes(prefix.parent)["casing"])  # another job may have made it
+
+
+def _draw(plain: Path, prefix: Path, casing: str | None, seed: int, workers: int) -> None:
     lang = prefix.name
     step = LineStep(lang, tokenisation_of(lang), casing or read_notes(prefix.parent)["casing"])
     held_out = min(HELD_OUT, count_sentences(plain) // 20)
