@@ -24,7 +24,7 @@ examples:
   two monolingual models:
     python eval/cka.py --source en=mono/en/checkpoint_best.pt --target fr=mono/fr/checkpoint_best.pt \\
       --parallel xnli/parallel.dev.tsv.gz --experiment mono --results results.jsonl
-  the same with a random encoder on the other side:            ... --untrained target --experiment random
+  the same with a random encoder on the other side, as experiment random:mono:            ... --untrained target
   one language, two seeds, sentences and their paraphrases:
     python eval/cka.py --source en=seed1.pt --target en=seed2.pt --parallel paraphrases.tsv --columns 1 2 \\
       --experiment mono

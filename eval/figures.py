@@ -24,7 +24,7 @@ bars; of a number that was made again the last counts.
   figure 7  CKA                                eval/cka.py
   figure 8  figure 5, bilingual model aligned  eval/contextual.py
 
-example: python eval/figures.py runs/lab/alignment/results.jsonl --out runs/lab/figures
+example: python eval/figures.py runs/lab/alignment/*.jsonl --out runs/lab/alignment/figures
 """
 
 

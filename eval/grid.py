@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -15,7 +16,8 @@ For each task: fine-tune every setting of the grid on the source language, keep 
 apply it to the target language, and report the mean of the two settings that are best on the source's dev set (the
 paper's rule). One line a number goes to results.jsonl; eval/table1.py makes the table of them.
 
-The grid's scale files lie in eval/grids: lab.toml (two settings a task), pocket.toml, paper.toml (the paper's grids).
+The scales' grids lie in eval/grids: lab.toml, pocket.toml, paper.toml (the paper's); --grid names another, such as
+pocket_cpu.toml there. All but the paper's have two settings a task.
 Run it again after an interruption: finished settings are skipped, an interrupted one goes on where it stopped, and what
 was made from other inputs (checkpoint, data, options) is made again.
 
@@ -25,7 +27,7 @@ stand in the grid file only.
 DATA holds a folder a task: nli or xnli, ner or wikiann, ud. Names of files: see eval/zero_shot.py -h.
 
 example, one row of the lab's table, after train_scripts/run.sh default qaa-qab --scale lab:
-  python eval/grid.py runs/lab/default/qaa-qab/seed1/checkpoint_last.pt --data runs/lab/lab --pair qaa-qab \\
+  python eval/grid.py runs/lab/default/qaa-qab/seed1/checkpoint_best.pt --data runs/lab/lab --pair qaa-qab \\
       --experiment default --seed 1 --out runs/lab/default/qaa-qab/seed1/transfer --jobs 2
 """
 
@@ -126,7 +128,8 @@ def main() -> None:
     wanted = [attempt for each in attempts.values() for attempt in each][part]
     missing = [attempt for attempt in wanted if not attempt.is_done]
     if args.dry_run:
-        print("\n".join(attempt.command for attempt in missing))
+        program = Path(sys.executable).with_name("fairseq-train")  # found also where .venv is not activated
+        print("\n".join(shlex.join([str(program), *attempt.arguments]) for attempt in missing))
         return
     if args.scores and missing:  # on a machine without a GPU they would take days
         names = ", ".join(f"{attempt.task} {attempt.setting.name}" for attempt in missing[:3])

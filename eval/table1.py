@@ -16,7 +16,7 @@ Reads the lines that eval/grid.py wrote, prints the table, and with --out writes
 figure3.png, figure3.pdf. Several seeds become mean ± standard deviation; at scale paper the paper's numbers stand in
 brackets.
 
-example: python eval/table1.py runs/lab/*/qaa-qab/seed*/transfer/results.jsonl --scale lab --out runs/lab/tables
+example: python eval/table1.py runs/lab/transfer/*/qaa-qab/seed*/results.jsonl --scale lab --out runs/lab/tables
 """
 
 

@@ -19,9 +19,9 @@ from fairseq_xling.formats.results import signature
 CONTEXTUAL = "contextual_word_translation"
 
 EXAMPLE = """
-Words are compared that are one subword in their language's vocabulary; the candidates are all such words of the target
-language, and any listed translation counts. With --train the two sides are normalised and one orthogonal map is learnt
-from that dictionary; models that were trained apart need it.
+Words are compared that are one subword in their language's vocabulary and occur in its training text; the candidates
+are all such words of the target language, and any listed translation counts. With --train the two sides are normalised
+and one orthogonal map is learnt from that dictionary; models that were trained apart need it.
   default            rows of the embedding matrices (Figure 4a)
   --means A B        per layer, folders of word means that eval/extract.py --words made (Figure 4b)
   --vectors A B      fastText .vec files, restricted to the same words (the baseline of Figure 4a)

@@ -10,8 +10,8 @@ usage: train_scripts/alignment.sh --scale lab|pocket [--source LANG] [--targets 
 
 Trains (through run.sh) monolingual models of all languages and a bilingual model of each pair, and, where there are
 paraphrases of the source's sentences, a second monolingual model of it and a bilingual one of it with itself; measures
-word translation, words in context, sentence retrieval and CKA, each beside untrained models; draws the figures and holds
-the numbers against the paper's findings. What is done is skipped, so that it goes on where it stopped.
+word translation, sentence retrieval and CKA, each beside untrained models, and transfer; draws the figures and holds the
+numbers against the paper's findings. What is done is skipped, so that it goes on where it stopped.
 
 --source, --targets  default: qaa and qab qac qad at lab, en and fr at pocket; targets from close to distant
 --seeds              of the models (1)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fairseq_xling.command import name, seed_number
+from fairseq_xling.evaluation.figure_series import RANDOM
 from fairseq_xling.evaluation.sides import Sides
 from fairseq_xling.formats.files import sha256_of_file
 from fairseq_xling.formats.results import Result, append_results
@@ -19,7 +20,11 @@ def add_results(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("where numbers go")
     group.add_argument("--results", type=Path, metavar="FILE", help="results.jsonl to add to (default: only print)")
     group.add_argument(
-        "--experiment", type=name, required=True, metavar="NAME", help="such as default, no_anchors, mono, random"
+        "--experiment",
+        type=name,
+        required=True,
+        metavar="NAME",
+        help="such as default, no_anchors, mono; with --untrained it becomes random:NAME",
     )
     group.add_argument("--pair", metavar="A-B", help="languages (default: those of the two sides)")
     group.add_argument("--scale", default="lab", choices=("lab", "pocket", "paper"), help="default lab")
@@ -39,9 +44,12 @@ class Numbers:
 
     @classmethod
     def of(cls, args: argparse.Namespace, sides: Sides) -> Numbers:
-        """For the options of `add_results`."""
+        """For the options of `add_results`; with `--untrained` under the name of the untrained twin."""
         pair = args.pair or f"{sides.source.language}-{sides.target.language}"
-        return cls(args.experiment, pair, args.scale, args.seed, args.results)
+        experiment = args.experiment
+        if sides.untrained != "none":
+            experiment = RANDOM + experiment.removeprefix(RANDOM)
+        return cls(experiment, pair, args.scale, args.seed, args.results)
 
     def add(
         self,

@@ -49,7 +49,7 @@ def main() -> None:
         "--shared",
         type=float,
         metavar="SHARE",
-        help="share of qab's words that are the same as in qaa (default: the language's own, 0.25)",
+        help="share of qab's words that are the same as in qaa; of its names twice that, at most all (default: 0.25)",
     )
     args = parser.parse_args()
     if args.sentences < 1 or args.seed < 0 or not 0 < args.size < 1e6 or not 0 < args.gold < 1e6:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fairseq_xling.formats.errors import InputError
-from fairseq_xling.formats.results import parse_signature, read_results, select
+from fairseq_xling.formats.results import latest, parse_signature, read_results, select
 from tests.tasks import pretraining
 
 
@@ -43,6 +43,19 @@ def test_retrieval_with_supervision_and_two_files(command, sides, lab, tmp_path)
     assert lines[0].value > 0.3  # the map saw these very sentences
     assert parse_signature(lines[0].signature)["supervision"].startswith("a@")
     assert parse_signature(lines[1].signature)["untrained"] == "both"
+    assert [line.experiment for line in lines] == ["no_anchors", "random:no_anchors"]
+
+
+def test_untrained_numbers_do_not_take_the_place_of_trained_ones(command, sides, lab, tmp_path):
+    results = tmp_path / "results.jsonl"
+    command("cka", *sides, "--parallel", lab / "parallel/test.tsv", "--results", results)
+    trained = read_results(results)
+    again = ["--untrained", "target", "--parallel", lab / "parallel/test.tsv", "--results", results]
+    for name in ("no_anchors", "random:no_anchors"):  # the prefix is given by hand or not, never twice
+        command("cka", *sides, "--experiment", name, *again)
+    lines = latest(read_results(results))
+    assert select(lines, experiment="no_anchors") == trained
+    assert {line.experiment for line in lines} == {"no_anchors", "random:no_anchors"}
 
 
 def test_cka_of_paraphrases_within_a_language_and_with_itself(command, checkpoint, lab, tmp_path):

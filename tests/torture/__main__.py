@@ -19,7 +19,7 @@ workers (helpers that die), same (the same bytes twice and with other numbers of
 paths, no /dev/shm ...), long (many updates: memory, open files, logs). Two parts run at a time. What needs root is
 skipped without it, and says so.
 
-example: python -m tests.torture --minutes 20 --out torture.txt
+example: python -m tests.torture --minutes 20 --parts fuzz kills
 """
 
 

@@ -4,10 +4,12 @@ import contextlib
 import json
 import os
 import runpy
+import shlex
 import shutil
 import signal
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -338,7 +340,10 @@ def test_the_command_prints_what_it_would_run(shared_model, data, tmp_path, monk
     main()
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 6
-    assert all(text.startswith("fairseq-train ") and text.endswith(" --cpu") for text in lines)
+    assert all(text.endswith(" --cpu") for text in lines)
+    program = shlex.split(lines[0])[0]  # pasted, it is found without an activated environment
+    assert Path(program) == Path(sys.executable).with_name("fairseq-train")
+    assert os.access(program, os.X_OK)
     assert not (tmp_path / "out").exists()
     monkeypatch.setattr(sys, "argv", [*command, "--tasks", "qa"])
     with pytest.raises(InputError, match="no grid for task 'qa'; there is nli, ner, parsing"):

@@ -1,4 +1,4 @@
-# Small real corpora, fetched by hand into $SETS: 98 M tokens a model, some thirty passes; see docs/experiments.md.
+# Small real corpora, fetched by hand into $SETS: 98 M tokens a model, some forty passes (en-fr); see docs/experiments.md.
 TEXT=$RUNS/data RAW=''
 MAKE_TEXT=(bash preprocess/get_data.sh "$TEXT" --from-dir "${SETS:-../shared/data}")
 TEXT_MADE=$TEXT TEXT_MAKES=CONTENTS.txt TEXT_FILES="$TEXT/text/*/@.*"
