@@ -60,7 +60,9 @@ def main() -> None:
         else:
             written += save(figure, args.out / f"figure{number}")
     if not written:
-        raise InputError(f"no results of scale {args.scale} that a figure shows", args.results[0])
+        there = ", ".join(sorted({result.experiment for result in results}))
+        names_of = f"; there are results of {there}: see --mono and --bilingual" if there else ""
+        raise InputError(f"no results of scale {args.scale} that a figure shows{names_of}", args.results[0])
     for pair, (r, layers) in correlations(results, names).items():
         print(f"{pair}: Pearson r of CKA with retrieval over {layers} layers {r:.3f}")
     for path in written:

@@ -12,6 +12,7 @@ from fairseq_xling.corpus.codeswitch import rates
 from fairseq_xling.corpus.conditions import CONDITIONS, SCALES, build_condition, find_domains
 from fairseq_xling.corpus.databin import describe
 from fairseq_xling.corpus.prepare import prepare_languages
+from fairseq_xling.formats.errors import InputError
 from fairseq_xling.formats.manifest import CASINGS
 
 EXAMPLE = """
@@ -44,7 +45,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--dictionary", type=Path, help="weighted dictionary, source to target, for extra_anchors")
     parser.add_argument("--bpe-joint", type=int, help="subwords of the joint BPE, instead of the scale's")
     parser.add_argument("--bpe-each", type=int, help="subwords of each language's BPE, instead of the scale's")
-    parser.add_argument("--casing", choices=CASINGS, help="with --raw: of the text (as text there is, else cased)")
+    parser.add_argument("--shrink", action="store_true", help="accept fewer subwords where the text gives no more")
+    parser.add_argument("--casing", choices=CASINGS, help="of the text: what --raw makes, or what notes.json must say")
     parser.add_argument("--allow-unknown", action="store_true", help="accept more than 1 %% of unknown tokens")
     parser.add_argument("--seed", type=seed_number, default=1, help="of samples and code-switching (%(default)s)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (%(default)s)")
@@ -55,10 +57,13 @@ def main() -> None:
     """Build and report."""
     args = parse()
     languages = args.pair.split("-")
+    if len(languages) > 2:
+        raise InputError(f"pair {args.pair!r}: expected one hyphen; a language code has none, so write pt_br for pt-br")
     if args.raw:
         prepare_languages(args.raw, args.text, languages, args.condition, args.casing, args.seed, args.workers)
     scale, domains = SCALES[args.scale], find_domains(args.text)
     scale = replace(scale, joint=args.bpe_joint or scale.joint, each=args.bpe_each or scale.each)
+    scale = replace(scale, shrink=scale.shrink or args.shrink)
     if args.domain:
         domains = replace(domains, usual=args.domain, plain=args.domain)
     domains = replace(domains, other=args.other_domain or domains.other)
@@ -73,6 +78,7 @@ def main() -> None:
         args.workers,
         args.dictionary,
         allow_unknown=args.allow_unknown,
+        casing=args.casing,
     )
     history = manifest["history"]
     for lang, counts in history.get("code_switching", {}).items():

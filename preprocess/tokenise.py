@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("text", type=Path, help="text, plain or .gz .bz2 .xz .zst")
     parser.add_argument("out", type=Path, help="text file to write")
     parser.add_argument("--lang", required=True, help="language")
-    parser.add_argument("--tokenisation", choices=TOKENISATIONS, help="default: jieba for zh, else moses")
+    parser.add_argument("--tokenisation", choices=TOKENISATIONS, help="default: jieba for zh (zh-cn, ...), else moses")
     parser.add_argument("--casing", choices=CASINGS, default="cased", help="(%(default)s)")
     parser.add_argument("--split", action="store_true", help="cut paragraphs into sentences first")
     parser.add_argument("--json", metavar="FIELD", help="lines are JSON objects with the text in FIELD")

@@ -69,6 +69,7 @@ done
 for name in "${STAGES[@]}"; do
   [[ " text vocabulary pretrain finetune " == *" $name "* ]] || die "no stage '$name'; there are text, vocabulary, pretrain and finetune"
 done
+[[ $PAIR != *-*-* ]] || die "PAIR '$PAIR': expected one hyphen; a language code has none, so write pt_br for pt-br"
 IFS=- read -r SOURCE TARGET <<< "$PAIR"
 LANGUAGES=("$SOURCE" ${TARGET:+"$TARGET"})
 RUNS=$(runs_folder "${RUNS:-runs/$SCALE}")

@@ -20,6 +20,7 @@ from fairseq_xling.corpus.parallel import ordered_map
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.formats.text import read_blocks
 
+SIZES = "--bpe-size of build_databin.py, --bpe-joint or --bpe-each of condition.py"
 LONGEST_WORD = 1000
 """Longer words (bytes) are left out of the training of BPE."""
 MOST_WORDS, MOST_BYTES = 500_000, 12 << 20
@@ -125,11 +126,11 @@ def _explain(error: str, size: int) -> str:
     if found := re.search(r"set it to a value <= (\d+)", error):
         return (
             f"a BPE of {size} subwords was asked for, but this text gives at most {found[1]}; "
-            f"take --bpe-size {found[1]} or less, or --shrink to take what there is"
+            f"take {found[1]} or less ({SIZES}), or --shrink to take what there is"
         )
     if found := re.search(r"smaller than required_chars\D+(\d+)\D+(\d+)", error):
         return (
             f"a BPE of {size} subwords cannot hold the characters of this text; "
-            f"take --bpe-size above {max(int(found[1]), int(found[2]))} or a lower --character-coverage"
+            f"take more than {max(int(found[1]), int(found[2]))} ({SIZES}), or a lower --character-coverage there"
         )
     return f"SentencePiece cannot train on this text: {error.splitlines()[-1][:200]}"

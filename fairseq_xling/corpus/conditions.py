@@ -13,7 +13,7 @@ from typing import Any
 from fairseq_xling.corpus.codeswitch import SwitchOptions, switch_file, translation_table
 from fairseq_xling.corpus.databin import DatabinOptions, build_databin
 from fairseq_xling.corpus.lines import LineStep
-from fairseq_xling.corpus.notes import notes_of, read_notes, write_notes
+from fairseq_xling.corpus.notes import NAME, notes_of, read_notes, write_notes
 from fairseq_xling.corpus.progress import text_progress
 from fairseq_xling.corpus.steps import count_sentences, sample
 from fairseq_xling.formats.dictionary import Weights, inverted, read_weighted, through_pivot
@@ -93,6 +93,7 @@ def build_condition(
     dictionary: Path | None = None,
     switching: SwitchOptions | None = None,
     allow_unknown: bool = False,
+    casing: str | None = None,
 ) -> dict[str, Any]:
     """Build the data-bin of a condition.
 
@@ -117,6 +118,8 @@ def build_condition(
         Rate and cap of `extra_anchors`.
     allow_unknown : bool
         Accept more than 1 % of unknown tokens.
+    casing : str, optional
+        What the text is believed to be; an error if `notes.json` beside it says otherwise, as evaluation follows that.
 
     Returns
     -------
@@ -131,18 +134,21 @@ def build_condition(
         target = languages[1]
         text[target], history["sample"] = _same_size(folder, target, domains, seed, workers)
         history["domains"][target] = domains.other
+    held, tokenisation = notes_of(text)
+    if casing and casing != held:
+        notes = folder / "text" / usual / NAME
+        raise InputError(f"the text here is {held} by its notes (cased where there are none), not {casing}", notes)
     if condition.switch:
         options = replace(switching or SwitchOptions(), seed=seed)
         weights = read_weighted(dictionary) if dictionary else find_dictionary(folder, *languages)
         text, history["code_switching"] = _switched(folder, text, weights, options, workers)
-    casing, tokenisation = notes_of(text)
     options_of_bin = DatabinOptions(
         condition.mode,
         scale.joint if condition.mode == "joint" else scale.each,
         scale.coverage,
         scale.shrink,
         allow_unknown,
-        casing,
+        held,
         tokenisation,
     )
     return build_databin(out, text, options_of_bin, workers, history)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from functools import cache
 
+from fairseq_xling.corpus.words import without_region
+
 _STOP, _OPEN = r"[.?!…]+(?:[\"'’”)\]]|\s?»)*\s+", r"[\"'‘“«(\[¿¡—–-]*\s?"
 _CHINESE = r"[。！？]+[”’」』）\"]*\s*"  # and Japanese: no space needed
 _END = re.compile(rf"{_STOP}(?={_OPEN}[^\W_a-zа-яёà-öø-ÿ])|{_CHINESE}")  # then a capital, a digit, another script
@@ -17,6 +19,7 @@ def abbreviations(lang: str) -> tuple[frozenset[str], frozenset[str]]:
     from sacremoses.corpus import NonbreakingPrefixes
 
     lists = NonbreakingPrefixes()
+    lang = without_region(lang)
     if lang not in lists.available_langs.values():
         lang = "en"
     always: set[str] = set()

@@ -36,8 +36,13 @@ def change_case(text: str, casing: str) -> str:
 
 
 def tokenisation_of(lang: str) -> str:
-    """The usual tokenisation of a language: `jieba` for Chinese, else `moses`."""
-    return "jieba" if lang == "zh" else "moses"
+    """The usual tokenisation of a language: `jieba` for Chinese (of any region: `zh-tw`), else `moses`."""
+    return "jieba" if without_region(lang) == "zh" else "moses"
+
+
+def without_region(lang: str) -> str:
+    """The language of a code with a region or script, by which tools know it: `pt` of `pt-br`, `zh` of `zh_Hans`."""
+    return re.split("[-_]", lang, maxsplit=1)[0]
 
 
 @cache
@@ -56,7 +61,7 @@ def tokeniser(kind: str, lang: str) -> Callable[[str], str]:
         return lambda text: _SPACES.sub(" ", text).strip()
     name, _, rules = kind.partition(":")
     if name == "moses":
-        return CachedMoses(rules or lang)
+        return CachedMoses(without_region(rules or lang))  # sacremoses takes codes that it does not know for English
     if kind == "jieba":
         return lambda text: " ".join(" ".join(segment_chinese(text)).split())
     raise InputError(f"tokenisation is {kind!r}; expected one of {', '.join(TOKENISATIONS)}")

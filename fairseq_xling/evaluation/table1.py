@@ -108,7 +108,11 @@ def make_table(results: Iterable[Result], scale: str, pairs: Sequence[str] | Non
     chosen = [pair for pair in (pairs or present) if pair in present]
     columns = [(task, pair) for task in METRICS for pair in chosen if select(main, task=task, pair=pair)]
     if not columns:
-        raise InputError(f"no results of NLI, NER or parsing at scale {scale}{' for these pairs' if pairs else ''}")
+        others = ", ".join(sorted({r.scale for r in select(results, task=list(METRICS))} - {scale}))
+        there = f"; there are some of scale {others} (--scale)" if others else ""
+        raise InputError(
+            f"no results of NLI, NER or parsing at scale {scale}{' for these pairs' if pairs else ''}{there}"
+        )
     for task, pair in columns:
         _check_one_rule(select(main, task=task, pair=pair))
     found = dict.fromkeys(result.experiment for result in main if result.pair in chosen)

@@ -67,6 +67,20 @@ def test_the_steps_one_by_one(monkeypatch, capsys, tmp_path):
     assert "the text here is lower, not cased; take another folder" in err
 
 
+def test_a_condition_of_text_that_gives_fewer_subwords(monkeypatch, capsys, tmp_path):
+    """More than the pocket scale's 16,000 is asked of 300 sentences; --shrink is what the message and the docs name."""
+    for lang, letters in (("fr", "abcdefgh"), ("ru", "абвгдежз")):
+        write_splits(tmp_path / "text/wiki", lang, letters, 1, 300)
+    arguments = ("default", "fr-ru", "--scale", "pocket", "--text", tmp_path, "--out", tmp_path / "bin")
+    status, _, err = run(monkeypatch, capsys, "condition.py", *arguments)
+    assert status == 2
+    assert "--bpe-joint" in err
+    assert "--shrink" in err
+    status, out, err = run(monkeypatch, capsys, "condition.py", *arguments, "--shrink")
+    assert status == 0, err
+    assert "fr vocabulary:" in out
+
+
 def bad_inputs(folder):
     """Command, arguments, what must be in the one line."""
     text = write_splits(folder, "en", "abcd")
@@ -100,6 +114,11 @@ def bad_inputs(folder):
             "condition.py",
             ("default", "en", "--scale", "lab", "--text", folder, "--out", folder / "o"),
             "needs 2 languages",
+        ),
+        (
+            "condition.py",
+            ("default", "pt-br-en", "--scale", "lab", "--text", folder, "--out", folder / "o"),
+            "a language code has none, so write pt_br",
         ),
     ]
 

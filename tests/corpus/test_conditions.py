@@ -156,6 +156,18 @@ def test_what_cannot_be_built(folder, tmp_path, name, languages, message):
     assert not (tmp_path / "bin").exists()
 
 
+def test_a_casing_that_the_notes_do_not_confirm_is_refused(tmp_path):
+    """Text lower-cased by hand: without notes the data-bin would say cased, and evaluation keep unknown capitals."""
+    for lang, letters in (("fr", "abcdefgh"), ("ru", "абвгдежз")):
+        write_splits(tmp_path / "text/wiki", lang, letters, 1, 300)
+    with pytest.raises(InputError, match=r"is cased by its notes .*, not lower") as error:
+        build(tmp_path, "default", tmp_path / "bin", casing="lower")
+    assert str(error.value.path).endswith("text/wiki/notes.json")
+    assert not (tmp_path / "bin").exists()
+    write_notes(tmp_path / "text/wiki", "lower", {"fr": "moses", "ru": "moses"})
+    assert build(tmp_path, "default", tmp_path / "bin", casing="lower")["casing"] == "lower"
+
+
 def test_one_language(folder, tmp_path):
     manifest = build(folder, "mono", tmp_path / "bin", ("fr",))
     assert manifest["languages"] == ["fr"]

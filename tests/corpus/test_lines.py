@@ -3,6 +3,7 @@
 import pytest
 
 from fairseq_xling.corpus.lines import LineStep, write_lines
+from fairseq_xling.corpus.sentences import split_sentences
 from fairseq_xling.corpus.words import change_case, clean, segment_chinese, tokenisation_of, tokeniser
 from fairseq_xling.formats.errors import InputError
 
@@ -33,6 +34,20 @@ def test_tokenisers():
     assert tokeniser("jieba", "zh")("他 在 北京大学学习。") == "他 在 北京大学 学习 。"
     assert tokeniser("none", "qaa")("  a \t b ") == "a b"
     assert (tokenisation_of("zh"), tokenisation_of("ru")) == ("jieba", "moses")
+
+
+def test_a_code_with_a_region_has_the_rules_of_its_language():
+    assert (tokenisation_of("zh-cn"), tokenisation_of("zh_Hant"), tokenisation_of("pt-br")) == (
+        "jieba",
+        "jieba",
+        "moses",
+    )
+    assert tokeniser("moses", "fr-ca")("L'été, c'est l'été !") == "L' été , c' est l' été !"
+    assert tokeniser("moses", "pt_br")("A Sra. Costa.") == "A Sra. Costa ."  # an abbreviation of Portuguese only
+    assert split_sentences("A Sra. Costa. Sim.", "pt-br") == ["A Sra. Costa.", "Sim."]
+
+
+def test_segmented_chinese_is_the_text_itself():
     assert "".join(segment_chinese("柏林 2024年，U-Bahn！")) == "柏林 2024年，U-Bahn！"
 
 

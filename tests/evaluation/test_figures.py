@@ -178,6 +178,8 @@ def test_the_commands(command, results, tmp_path, capsys):
     assert len(list((tmp_path / "figures").iterdir())) == 10
     command("shapes", tmp_path / "results.jsonl", "--close-to-distant", "qaa-qab", "qaa-qac")
     assert "yes  qaa-qab: CKA is ordered bilingual > mono > random" in capsys.readouterr().out
+    with pytest.raises(InputError, match=r"that a figure shows; there are results of .*mono.*: see --mono"):
+        command("figures", *options, "--mono", "mine", "--bilingual", "mine")
     for name, rest in (("figures", options), ("shapes", options[:1])):
         with pytest.raises(InputError, match=r"results\.jsonl: no results of scale paper"):
             command(name, *rest, "--scale", "paper")

@@ -128,6 +128,19 @@ def test_the_scores_depend_on_the_file_of_the_grid(tmp_path):
     assert "my.toml" in inputs_of_stages(tmp_path, *arguments, GRID_FILE="my.toml")["finetune"]
 
 
+@pytest.mark.parametrize("scale", ["pocket", "paper"])
+def test_the_scores_depend_on_the_data_of_their_tasks_only(tmp_path, scale):
+    """Own data for one task: the folders of the others are not asked for."""
+    arguments = ("default", "en-fr", "--scale", scale, "--stage", "finetune")
+    for options, folders in (
+        ((), {"nli", "ner", "ud"}),
+        (("--tasks", "ner"), {"ner"}),
+        (("--tasks", "parsing"), {"ud"}),
+    ):
+        inputs = inputs_of_stages(tmp_path, *arguments, *options)["finetune"]
+        assert {Path(name).name for name in inputs[3:]} == folders
+
+
 def test_switched_text_depends_on_the_dictionaries(tmp_path):
     """Those of the pair, or of both with English, as build_condition takes them; others and other conditions not."""
     python = tmp_path / "python"
@@ -193,6 +206,7 @@ def test_processes_are_started_by_torchrun_and_under_slurm_by_srun():
         (["default", "qaa-qab", "--scale", "lab", "--stage", "train"], "no stage 'train'"),
         (["default", "qaa-qab", "--scale"], "--scale needs a value"),
         (["default", "qaa-qab", "qac", "--scale", "lab"], "one word too many: qac"),
+        (["default", "pt-br-en", "--scale", "pocket"], "a language code has none, so write pt_br"),
         (["default", "qaa-qab", "--fast"], "unknown option --fast"),
     ],
 )

@@ -132,7 +132,9 @@ def test_the_restated_table_is_the_papers():
 def test_other_rules_do_not_stand_in_one_column():
     with pytest.raises(InputError, match=r"results of nli for qaa-qab were scored with different rules: other, r"):
         make_table([*LAB, result("no_anchors", 0.5, rule="other")], "lab")
-    with pytest.raises(InputError, match="no results of NLI, NER or parsing at scale paper"):
+    with pytest.raises(
+        InputError, match="no results of NLI, NER or parsing at scale paper; there are some of scale lab"
+    ):
         make_table(LAB, "paper")
 
 

@@ -21,4 +21,5 @@ PRETRAIN=(
   --bf16-autocast --no-epoch-checkpoints --log-interval 100 --num-workers 2
   ${SPEED---torch-compile --cuda-graph}
 )
-LABELLED=${LABELLED:-$RUNS/labelled} LABELLED_INPUTS=("$LABELLED/nli" "$LABELLED/ner" "$LABELLED/ud")
+LABELLED=${LABELLED:-$RUNS/labelled} LABELLED_INPUTS=()
+for task in ${TASKS:-}; do LABELLED_INPUTS+=("$LABELLED/${task/parsing/ud}"); done # who has only names needs no other folder

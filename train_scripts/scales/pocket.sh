@@ -12,4 +12,5 @@ PRETRAIN=(
   --epoch-sequences 64000 --no-epoch-checkpoints --log-interval 50 --num-workers 1 ${PRECISION---bf16-autocast}
   ${SPEED---torch-compile --cuda-graph}
 )
-LABELLED=$TEXT LABELLED_INPUTS=("$TEXT/nli" "$TEXT/ner" "$TEXT/ud")
+LABELLED=$TEXT LABELLED_INPUTS=()
+for task in ${TASKS:-}; do LABELLED_INPUTS+=("$LABELLED/${task/parsing/ud}"); done # who has only names needs no other folder
