@@ -78,6 +78,7 @@ def fall_back(save_dir: str | os.PathLike[str]) -> str | None:
 def load_checkpoint(cfg: Any, trainer: Any, **options: Any) -> Any:
     """fairseq's `load_checkpoint`, after `fall_back` on the first worker."""
     _expect_metric(cfg, trainer)
+    _expect_validation(trainer)
     if trainer.data_parallel_rank == 0 and cfg.restore_file == LAST:
         for rest in Path(cfg.save_dir).glob("*.tmp"):  # of a process that was killed while it saved
             rest.unlink(missing_ok=True)
@@ -90,6 +91,8 @@ def load_checkpoint(cfg: Any, trainer: Any, **options: Any) -> Any:
     try:
         loaded = _load(cfg, trainer, **options)
     except Exception as error:
+        if isinstance(error, AssertionError) and "please reset the optimizer" in str(error):
+            raise InputError(str(error), source) from None
         if "Cannot load model parameters" not in str(error):
             raise
         if isinstance(error.__context__, InputError):  # fairseq hides what the model says
@@ -122,6 +125,27 @@ def _expect_metric(cfg: Any, trainer: Any) -> None:
     rises, option = metric in getattr(trainer.task, "rising_metrics", ()), "--maximize-best-checkpoint-metric"
     if rises != bool(cfg.maximize_best_checkpoint_metric):
         raise InputError(f"--best-checkpoint-metric {metric} goes {'' if rises else 'not '}with {option}")
+
+
+def _expect_validation(trainer: Any) -> None:
+    """Refuse what pretraining cannot validate on.
+
+    The training text is one dataset with its batches, which validation would lay out anew: with another
+    ``--batch-size-valid`` training went on with other batches. The first batches alone are all of the first language.
+    """
+    languages, options = getattr(trainer.task, "languages", ()), trainer.cfg.dataset
+    if not languages or options.disable_validation:
+        return
+    if options.train_subset in [subset.strip() for subset in options.valid_subset.split(",")]:
+        raise InputError(
+            f"--valid-subset {options.valid_subset}: {options.train_subset} is trained on (--train-subset); for "
+            "its loss give a copy of the files under another name"
+        )
+    if options.max_valid_steps is not None and len(languages) > 1:
+        raise InputError(
+            f"--max-valid-steps {options.max_valid_steps}: languages are validated one after the other, so the last "
+            "ones would be left out; give a smaller text with --valid-subset, or validate less often"
+        )
 
 
 def _source(cfg: Any) -> Path:

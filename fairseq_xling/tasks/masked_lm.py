@@ -23,7 +23,7 @@ from fairseq_xling.models.compilation import can_compile, compile_layers, start_
 from fairseq_xling.models.encoder import VocabularyInfo
 from fairseq_xling.models.shape import Shape
 from fairseq_xling.sharing import Sharing
-from fairseq_xling.tasks import bad_loss, preemption, process_group, seeding, unread_log
+from fairseq_xling.tasks import bad_loss, precision, preemption, process_group, seeding, unread_log, weight_average
 from fairseq_xling.tasks.allocator import keep_freed_memory
 from fairseq_xling.tasks.metrics_log import MetricsLog
 from fairseq_xling.tasks.step_graph import StepGraphs
@@ -157,9 +157,11 @@ class XlingMaskedLMTask(AutocastTask):
         """Read the vocabularies; with `from_checkpoint` as well."""
         show_input_errors_in_one_line()
         _check_options(cfg)
+        precision.install()
         preemption.install()
         bad_loss.install()
         unread_log.install()
+        weight_average.install()
         seeding.install()
         process_group.install()
         languages = [language.strip() for language in cfg.langs.split(",")] if cfg.langs else None

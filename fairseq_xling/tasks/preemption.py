@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from fairseq import checkpoint_utils
 from fairseq.distributed import utils as distributed_utils
+from omegaconf import open_dict
 
 from fairseq_xling.tasks import bad_loss, checkpoint_safety
 
@@ -125,11 +126,15 @@ def _between_updates(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _stop(cfg: Any, trainer: Any, epoch_itr: Any) -> None:
-    updates = trainer.get_num_updates()
-    if trainer.saved_at != updates:
+    updates, saves = trainer.get_num_updates(), not cfg.checkpoint.no_save
+    with open_dict(cfg.checkpoint):  # a run can only go on from a last checkpoint that has the optimiser's state
+        lacks = cfg.checkpoint.no_last_checkpoints or cfg.checkpoint.no_save_optimizer_state
+        cfg.checkpoint.no_last_checkpoints = cfg.checkpoint.no_save_optimizer_state = False
+    if saves and (lacks or trainer.saved_at != updates):
         checkpoint_utils.save_checkpoint(cfg.checkpoint, trainer, epoch_itr, None)
     checkpoint_safety.wait_for_all(trainer)  # a worker that ended earlier would make the launcher end the others
-    logger.info(f"stopped by a signal after update {updates}, which is saved; the same command goes on from there")
+    what = "which is saved; the same command goes on from there" if saves else "and --no-save: nothing of it is saved"
+    logger.info(f"stopped by a signal after update {updates}, {what}")
     sys.stdout.flush()
     sys.exit(STOPPED)
 

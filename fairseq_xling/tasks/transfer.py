@@ -20,7 +20,7 @@ from fairseq_xling.data.vocabulary import Segmenter, Vocabularies
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.models.encoder import VocabularyInfo
 from fairseq_xling.models.transfer import Description, Pretrained, read_pretrained
-from fairseq_xling.tasks import bad_loss, preemption, process_group, unread_log
+from fairseq_xling.tasks import bad_loss, precision, preemption, process_group, unread_log, weight_average
 from fairseq_xling.tasks.metrics_log import MetricsLog
 from fairseq_xling.tasks.throughput import TimedBatches
 from fairseq_xling.tasks.training_step import AutocastTask, Step
@@ -83,9 +83,11 @@ class TransferTask(AutocastTask):
     def setup_task(cls, cfg: XlingTransferTaskConfig, **kwargs: Any) -> "TransferTask":
         """Check the options; data is read when the model is built."""
         show_input_errors_in_one_line()
+        precision.install()
         preemption.install()
         bad_loss.install()
         unread_log.install()
+        weight_average.install()
         process_group.install()
         if not cfg.vocabulary:
             raise InputError("--vocabulary is missing: the data-bin that the model was pretrained on")

@@ -2,6 +2,7 @@
 
 import gc
 import hashlib
+import itertools
 import json
 import logging
 import multiprocessing
@@ -312,6 +313,14 @@ def test_random_words_of_the_own_language(shared, tmp_path):
         (["--lang-sampling-alpha", "nan"], "--lang-sampling-alpha nan: expected 0 to 10"),
         (["--best-checkpoint-metric", "nats_de"], "nats_de: validation gives loss, nats, ppl, loss_en, nats_en"),
         (["--best-checkpoint-metric", "nats_en", "--langs", "fr"], "validation gives loss, nats, ppl, loss_fr"),
+        # training would go on with batches of 8
+        (["--valid-subset", "valid,train", "--batch-size-valid", "8"], "train is trained on"),
+        (["--train-subset", "valid"], "valid is trained on"),
+        (["--max-valid-steps", "2"], "--max-valid-steps 2: languages are validated one after the other"),
+        (["--bf16"], "--bf16 is fairseq's option for TPUs; on CPU and GPU it is --bf16-autocast"),
+        (["--fp16"], "--fp16 needs a GPU; on a CPU there is --bf16-autocast"),
+        (["--memory-efficient-fp16"], "--memory-efficient-fp16 needs a GPU"),
+        (["--amp"], "--amp needs a GPU"),  # float32 was computed, and nothing said so
     ],
 )
 def test_wrong_values_are_refused_with_a_sentence(shared, tmp_path, extra, says):
@@ -433,3 +442,23 @@ def test_fairseq_validate_reads_the_checkpoint(shared, tmp_path):
         assert found is not None
         assert float(found[1]) == pytest.approx(trained[f"nats_{language}"], abs=0.002)
     assert state["cfg"]["criterion"]["_name"] == "xling_masked_lm"
+
+
+def test_the_running_average_of_weights(shared, tmp_path):
+    options = ("--store-ema", "--ema-decay", 0.75, "--save-interval-updates", 1)
+    train(shared, tmp_path, "--max-update", 3, *options)
+    states = [torch.load(tmp_path / f"checkpoint_1_{update}.pt", weights_only=True) for update in (1, 2, 3)]
+    for before, after in itertools.pairwise(states):
+        for name, average in after["extra_state"]["ema"].items():
+            if name.endswith("vocabulary_hash"):
+                assert torch.equal(average, after["model"][name])
+            else:
+                expected = 0.75 * before["extra_state"]["ema"][name] + 0.25 * after["model"][name]
+                torch.testing.assert_close(average, expected)
+    train(shared, tmp_path, "--max-update", 6, *options)  # and it goes on
+
+
+def test_another_optimizer_on_a_resume_is_told_in_one_line(shared, tmp_path):
+    train(shared, tmp_path, "--max-update", 2)
+    with pytest.raises(InputError, match=r"Optimizer does not match; please reset .*--reset-optimizer"):
+        train(shared, tmp_path, "--max-update", 4, "--optimizer", "xling_adam")

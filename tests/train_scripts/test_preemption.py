@@ -270,3 +270,21 @@ def test_checkpoints_are_links_and_saving_again_does_not_write_through_them(data
     torch.save({"other": 1}, tmp_path / "new.pt")
     os.replace(tmp_path / "new.pt", best)
     assert_equal_states(load(tmp_path), state)
+
+
+@pytest.mark.parametrize("option", ["--no-last-checkpoints", "--no-save-optimizer-state"])
+def test_a_stop_saves_what_a_run_goes_on_from(data, tmp_path, undisturbed, at_update, option):
+    at_update(8, lambda: os.kill(os.getpid(), signal.SIGUSR1))
+    with pytest.raises(SystemExit):
+        train(data, tmp_path, "--max-update", UPDATES, option)
+    assert updates_of(tmp_path) == 8
+    train(data, tmp_path, "--max-update", UPDATES)
+    assert_equal_states(load(undisturbed), load(tmp_path))
+
+
+def test_a_stop_of_a_run_that_saves_nothing_does_not_claim_to_have_saved(data, tmp_path, at_update, caplog):
+    at_update(8, lambda: os.kill(os.getpid(), signal.SIGUSR1))
+    with pytest.raises(SystemExit), caplog.at_level(logging.INFO):
+        train(data, tmp_path, "--max-update", UPDATES, "--no-save")
+    assert "stopped by a signal after update 8, and --no-save: nothing of it is saved" in caplog.text
+    assert not list(tmp_path.glob("*.pt"))
