@@ -16,10 +16,15 @@ __version__ = "0.1.0"
 # preprocess/ need neither, and fairseq's import would cost each of them seconds and 300 MB.
 ALONE = ("fairseq_xling.doctor", "fairseq_xling.runs.")
 _alone = any(word.startswith(ALONE) for word in getattr(sys, "orig_argv", ()))
-if find_spec("fairseq") is not None and not _alone and Path(sys.argv[0]).parent.name != "preprocess":
-    _level = logging.getLogger().level
+_program = Path(sys.argv[0]).resolve()  # a user's own folder may be called preprocess, too
+_alone = _alone or (_program.is_file() and _program.parent == Path(__file__).resolve().parents[1] / "preprocess")
+if find_spec("fairseq") is not None and not _alone:
+    _level, _handlers = logging.getLogger().level, list(logging.getLogger().handlers)
     from fairseq_xling import checkpoints, criterions, models, optim, tasks  # noqa: F401
 
-    logging.getLogger().setLevel(_level)  # fairseq's text_to_speech task, which nobody asked for, sets it to DEBUG
+    # fairseq's text_to_speech task, which nobody asked for, sets it to DEBUG and adds a handler, after which a
+    # script's own basicConfig would do nothing
+    logging.getLogger().setLevel(_level)
+    logging.getLogger().handlers[:] = _handlers
 
     checkpoints.install()

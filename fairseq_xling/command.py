@@ -67,6 +67,14 @@ def show_input_errors_in_one_line() -> None:
         sys.excepthook = _excepthook
 
 
+def runs_fairseq() -> bool:
+    """Whether one of fairseq's own programs is running; not so in a session or a script that reads a checkpoint.
+
+    There `_excepthook` would end the session at a wrong name, and hide where the user's own code failed.
+    """
+    return "fairseq_cli" in sys.modules
+
+
 def _excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     line = one_line(error)
     if line is None:

@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -163,3 +165,29 @@ def test_truncated_anywhere_and_missing(trained, tmp_path):
             read_state(path)
     with pytest.raises(InputError, match="no such checkpoint"):
         read_state(tmp_path / "none.pt")
+
+
+def test_a_session_that_reads_a_checkpoint_goes_on_after_an_error(trained):
+    """The hook of fairseq-train was left behind: the interpreter ended, with all that was in its memory."""
+    script = (
+        "from fairseq_xling.evaluation.pretrained import Pretrained\n"
+        f"model = Pretrained.load({str(trained / 'run' / 'checkpoint_last.pt')!r}, device='cpu')\n"
+        "model.segmenter('xx')\n"
+        "print('still here', len(model.languages))\n"
+    )
+    done = subprocess.run([sys.executable, "-i"], input=script, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "still here 2\n")
+    assert "Traceback" in done.stderr
+    assert "knows no language 'xx'" in done.stderr
+
+
+def test_a_script_in_a_folder_of_its_own_called_preprocess(tmp_path):
+    """As in that of the project nothing was registered and checkpoints were read by fairseq, without any check."""
+    script = tmp_path / "preprocess" / "features.py"
+    script.parent.mkdir()
+    script.write_text(
+        "import fairseq_xling\nfrom fairseq import checkpoint_utils as c, tasks\n"
+        "print(c.load_checkpoint_to_cpu.__module__, 'xling_masked_lm' in tasks.TASK_REGISTRY)\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout == "fairseq_xling.checkpoints True\n"

@@ -72,3 +72,10 @@ def test_no_output_at_all_is_no_failure():
     command = f"{shlex.quote(sys.executable)} -m fairseq_xling.runs.hours --scale paper >&-"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_importing_the_package_leaves_logging_to_the_script():
+    """fairseq calls basicConfig on import, so that the script's own call did nothing and its INFO lines were lost."""
+    script = "import logging, fairseq_xling\nlogging.basicConfig(level=logging.INFO)\nlogging.info('my own line')\n"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "INFO:root:my own line" in done.stderr

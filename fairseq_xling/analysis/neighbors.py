@@ -64,7 +64,7 @@ def nearest_neighbors(
         Neighbourhood of CSLS; all there are where a side has fewer.
     n_best : int
         Answers per query, at most m.
-    queries : integers, optional
+    queries : integers (queries,), optional
         Rows of `X` to answer (all by default). With CSLS all of `X` still counts as neighbourhood of `Y`, as in
         MUSE's evaluation on a dictionary.
     progress : bool
@@ -81,9 +81,7 @@ def nearest_neighbors(
         raise ValueError(f"method must be csls or cosine, not {method!r}")
     if k < 1 or not 1 <= n_best <= len(target):
         raise ValueError(f"k must be at least 1 and n_best between 1 and {len(target)}, not {k} and {n_best}")
-    chosen = None if queries is None else torch.as_tensor(np.asarray(queries), device=source.device)
-    if chosen is not None and (not len(chosen) or int(chosen.min()) < 0 or int(chosen.max()) >= len(source)):
-        raise ValueError(f"queries must be row numbers of X, from 0 to {len(source) - 1}")
+    chosen = None if queries is None else _row_numbers(queries, source)
     search = _Search(source, target, progress)
     if method == "cosine":
         best = search.by_cosine(chosen, n_best)
@@ -94,6 +92,17 @@ def nearest_neighbors(
     if isinstance(X, Tensor):
         return Neighbors(best.indices, best.values)
     return Neighbors(best.indices.cpu().numpy(), best.values.cpu().numpy())
+
+
+def _row_numbers(queries: np.ndarray | Tensor, source: Tensor) -> Tensor:
+    """`queries` as int64 on the device of `source`, checked."""
+    numbers = torch.as_tensor(queries if isinstance(queries, Tensor) else np.asarray(queries), device=source.device)
+    whole = numbers.dtype != torch.bool and not numbers.is_floating_point() and not numbers.is_complex()
+    if numbers.dim() == 1 and len(numbers) and whole:
+        numbers = numbers.long()
+        if int(numbers.min()) >= 0 and int(numbers.max()) < len(source):
+            return numbers
+    raise ValueError(f"queries must be row numbers of X, from 0 to {len(source) - 1} (of a mask: numpy.flatnonzero)")
 
 
 class _Search:

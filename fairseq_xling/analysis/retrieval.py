@@ -64,6 +64,8 @@ def precision_at_1(
         answers = answers[:, 0]
     if answers.ndim != 1 or len(answers) == 0:
         raise ValueError(f"expected the answers of at least one query, not an array of shape {answers.shape}")
+    if answers.dtype.kind not in "iu":
+        raise ValueError(f"expected numbers of answers, not {answers.dtype}: of scores, scores.argmax(1)")
     if gold is None:
         return float((answers == np.arange(len(answers))).mean())
     if len(gold) != len(answers):

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from fairseq_xling.data.blocks import pad_blocks
 from fairseq_xling.data.length_batches import length_batches
 from fairseq_xling.evaluation.pretrained import Pretrained
+from fairseq_xling.formats.errors import InputError
 
 BATCH_TOKENS = 4096
 """Tokens of a batch, padding included."""
@@ -30,7 +31,7 @@ def hidden_states(
     ----------
     pretrained : Pretrained
     sentences : sequence of (length,) int64
-        With their boundary symbols; see `Pretrained.sentence_ids`.
+        With their boundary symbols, see `Pretrained.sentence_ids`; of `Pretrained.longest_row` tokens at most.
     language : str
     bf16 : bool
         Compute in bfloat16.
@@ -43,10 +44,18 @@ def hidden_states(
     indices : (batch,) int
         Which sentences these are.
     states : list of (batch, length, dim) float32
-        L0 to the last layer.
+        L0 to the last layer, without gradients; a probe may be trained on them.
     mask : (batch, length) bool
         True at words: neither boundary nor padding.
+
+    Raises
+    ------
+    InputError
+        A sentence longer than the rows of training: positions beyond may exist, but are as they were drawn.
     """
+    longest = max(map(len, sentences), default=0)
+    if longest > pretrained.longest_row:
+        raise InputError(f"a sentence of {longest} tokens; the model was trained on {pretrained.longest_row} at most")
     pad = pretrained.segmenter(language).vocabularies.dictionary(language).pad()
     batches = length_batches([len(sentence) for sentence in sentences], positions=batch_tokens)
     device = pretrained.device
@@ -56,7 +65,7 @@ def hidden_states(
         lengths = (~padding).sum(1)
         places = torch.arange(tokens.shape[1], device=device)
         words = (places[None] > 0) & (places[None] < lengths[:, None] - 1)
-        with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
+        with torch.no_grad(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
             states = pretrained.model.encoder(tokens, language, padding if bool(padding.any()) else None)
         yield indices, [state.float() for state in states], words
 
@@ -86,7 +95,14 @@ def sentence_features(
     -------
     (layers + 1, sentences, dim) float32
         An empty sentence is zero. Sentences longer than the rows of training are averaged over windows.
+
+    Raises
+    ------
+    ValueError
+        One string in place of several: its characters would count as sentences.
     """
+    if isinstance(texts, str):
+        raise ValueError(f"expected several sentences, not one string: {texts[:40]!r}")
     longest = pretrained.longest_row - 2
     segmenter = pretrained.segmenter(language)
     pieces, owner = [], []

@@ -42,12 +42,19 @@ class WindowedWords:
     words : int
         Words of all sentences.
 
+    Raises
+    ------
+    ValueError
+        A sentence that is a string: its characters would count as words.
+
     Notes
     -----
     A word of more subwords than the rows of training is cut.
     """
 
     def __init__(self, pretrained: Pretrained, sentences: Sequence[Sequence[str]], language: str):
+        if strings := [sentence for sentence in sentences if isinstance(sentence, str)]:
+            raise ValueError(f"expected lists of words, such as text.split(), not a string: {strings[0][:40]!r}")
         longest = pretrained.longest_row - 2
         segmenter = pretrained.segmenter(language)
         cache: dict[str, list[int]] = {}

@@ -46,7 +46,7 @@ class WordMeans:
             return -1
         row = self.index[word] = len(self.index)
         if row == len(self.counts):  # grow by half: amortised cost, at most half of the memory in vain
-            more = row // 2
+            more = max(row // 2, 1)  # means that were read have as many rows as words, perhaps one
             self.counts = np.concatenate([self.counts, np.zeros(more, dtype=np.int64)])
             self.means = np.concatenate([self.means, np.zeros((more, *self.means.shape[1:]), dtype=np.float32)])
         return row
@@ -63,6 +63,8 @@ class WordMeans:
         kept = np.flatnonzero(rows >= 0)
         if not len(kept):
             return
+        if not self.means.flags.writeable:  # they were read: the file stays as it is
+            self.means = np.array(self.means)
         types, inverse, counts = np.unique(rows[kept], return_inverse=True, return_counts=True)
         device = vectors.device
         sums = vectors.new_zeros(vectors.shape[0], len(types), vectors.shape[2])

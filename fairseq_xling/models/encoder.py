@@ -183,11 +183,13 @@ class XlingEncoder(nn.Module):
         Raises
         ------
         InputError
-            A language that the model does not have; a block longer than `max_positions`.
+            A language or a layer that the model does not have; a block longer than `max_positions`.
         """
         if tokens.shape[1] > self.shape.max_positions:
             raise InputError(f"a block of {tokens.shape[1]} tokens; the model has {self.shape.max_positions} positions")
         last = self.shape.layers if up_to is None else up_to
+        if not 0 <= last <= self.shape.layers:
+            raise InputError(f"there is no layer {last}; hidden states are of layers 0 to {self.shape.layers}")
         seeds = self._seeds(tokens)
         first = self._first(tokens, language, rows, seeds)
         if last and self.fused is not None and seeds is not None and padding_mask is None and fits(self.shape, tokens):

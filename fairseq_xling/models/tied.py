@@ -107,7 +107,8 @@ class _Scores(torch.autograd.Function):
     ) -> Tensor:
         x = _filled(hidden.to(factor.dtype), len(block))
         ctx.save_for_backward(x, factor)
-        ctx.gradient, ctx.block, ctx.types, ctx.count = gradient, block, (hidden.dtype, bias.dtype), len(hidden)
+        ctx.gradient, ctx.block, ctx.count = gradient, block, len(hidden)
+        ctx.types = hidden.dtype, bias.dtype, weight.dtype
         torch.addmm(bias.to(factor.dtype), x, factor.t(), out=block)
         # no view in autograd's eyes: the loss may write over it
         return block.new_empty(0).set_(block.untyped_storage(), 0, (predicted, block.shape[1]), block.stride())
@@ -122,7 +123,8 @@ class _Scores(torch.autograd.Function):
             grad = block
         else:
             grad = _filled(grad.to(factor.dtype), len(block))
-        gradient = ctx.gradient.pop()  # the only reference, so that autograd takes it as it is
+        # the only reference, so that autograd takes it as it is; a graph that is kept may come by again
+        gradient = ctx.gradient.pop() if ctx.gradient else torch.empty(*factor.shape, dtype=ctx.types[2])
         write_gradient(grad, x, gradient)
         hidden = (grad @ factor)[: ctx.count].to(ctx.types[0])
         return hidden, gradient, grad.sum(0).to(ctx.types[1]), None, None, None, None

@@ -12,7 +12,7 @@ from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.tasks import register_task
 from omegaconf import II, MISSING
 
-from fairseq_xling.command import show_input_errors_in_one_line
+from fairseq_xling.command import runs_fairseq, show_input_errors_in_one_line
 from fairseq_xling.data.blocks import SentenceBlocks, StreamBlocks, TokenFile
 from fairseq_xling.data.masked_lm_dataset import BatchMasker, ScheduledBatches, ValidationBatches
 from fairseq_xling.data.masking import ALWAYS_MASKED, MaskingRule
@@ -155,7 +155,8 @@ class XlingMaskedLMTask(AutocastTask):
     @classmethod
     def setup_task(cls, cfg: XlingMaskedLMConfig, **kwargs: Any) -> "XlingMaskedLMTask":
         """Read the vocabularies; with `from_checkpoint` as well."""
-        show_input_errors_in_one_line()
+        if runs_fairseq():
+            show_input_errors_in_one_line()
         _check_options(cfg)
         precision.install()
         preemption.install()

@@ -12,7 +12,7 @@ from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from omegaconf import II, MISSING, open_dict
 from torch import Tensor
 
-from fairseq_xling.command import show_input_errors_in_one_line
+from fairseq_xling.command import runs_fairseq, show_input_errors_in_one_line
 from fairseq_xling.data.labelled import LabelledBatches
 from fairseq_xling.data.labelled_task import LabelledTask
 from fairseq_xling.data.split_files import find_split, parse_given
@@ -82,7 +82,8 @@ class TransferTask(AutocastTask):
     @classmethod
     def setup_task(cls, cfg: XlingTransferTaskConfig, **kwargs: Any) -> "TransferTask":
         """Check the options; data is read when the model is built."""
-        show_input_errors_in_one_line()
+        if runs_fairseq():
+            show_input_errors_in_one_line()
         precision.install()
         preemption.install()
         bad_loss.install()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from fairseq_xling.analysis import accuracy, chance, majority_baseline
 
@@ -32,3 +33,14 @@ def test_chance():
     assert chance(3) == pytest.approx(1 / 3)
     with pytest.raises(ValueError, match="not 0"):
         chance(0)
+
+
+@pytest.mark.parametrize("kind", [np.array, torch.tensor])
+def test_labels_in_arrays_and_tensors(kind):
+    """Elements of a tensor are hashed by identity: each was a label of its own, and 1 in 5 the majority."""
+    gold, predicted = kind([0, 1, 1, 2, 1]), kind([0, 1, 1, 1, 1])
+    assert majority_baseline(gold) == majority_baseline(kind([0]), train=kind([1, 0, 0])) - 0.4 == 0.6
+    assert accuracy(gold, predicted) == accuracy(gold.tolist(), predicted) == 0.8
+    assert {type(accuracy(gold, predicted)), type(majority_baseline(gold))} == {float}
+    with pytest.raises(ValueError, match=r"shape \(5, 1\)"):
+        accuracy(gold, predicted[:, None])

@@ -163,3 +163,17 @@ def test_one_key_with_very_many_partners_needs_no_table_of_all_keys_by_all_partn
     best.add(keys, torch.arange(2 * n - 1), values)
     assert best.indices[0].tolist() == [n - 1, n - 2]
     assert best.indices[n - 1].tolist() == [2 * n - 2, -1]
+
+
+@pytest.mark.parametrize("method", ["csls", "cosine"])
+@pytest.mark.parametrize("kind", [np.array, torch.tensor])
+def test_queries_are_row_numbers_of_any_integer_type_and_no_mask(method, kind):
+    """A mask gave its rows' answers at 0, 1, ... and -1 for all others, without a word."""
+    x = np.random.default_rng(0).normal(size=(6, 3))
+    expected = nearest_neighbors(x, x[::-1].copy(), method, k=2).indices[[4, 1]]
+    for dtype in ("uint8", "int32", "int64"):
+        queries = kind(np.array([4, 1], dtype=dtype))
+        assert (nearest_neighbors(x, x[::-1].copy(), method, k=2, queries=queries).indices == expected).all()
+    for wrong in ([False, True, False, False, True, False], [4.0, 1.0], [[4, 1]], 4, []):
+        with pytest.raises(ValueError, match="row numbers of X"):
+            nearest_neighbors(x, x, method, queries=kind(wrong))

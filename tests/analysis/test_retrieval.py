@@ -62,3 +62,14 @@ def test_precision_with_one_answer_and_with_several_allowed():
 def test_precision_of_nothing_or_of_unequal_lengths(found, gold):
     with pytest.raises(ValueError, match="quer"):
         precision_at_1(found, gold)
+
+
+@pytest.mark.parametrize("gold", [None, [0, 1, 2]])
+def test_scores_are_no_answers(gold):
+    """They were cut to whole numbers, mostly 0: a precision of 0 or 1 / n whatever the scores."""
+    scores = cosine_scores(np.eye(3), np.eye(3))
+    with pytest.raises(ValueError, match="argmax"):
+        precision_at_1(scores, gold)
+    with pytest.raises(ValueError, match="argmax"):
+        precision_at_1(torch.from_numpy(scores), gold)
+    assert precision_at_1(scores.argmax(1), gold) == 1

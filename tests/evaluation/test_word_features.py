@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from fairseq_xling.evaluation.features import sentence_features
+from fairseq_xling.evaluation.features import hidden_states, sentence_features
 from fairseq_xling.evaluation.word_features import WindowedWords, pooled_words, word_features, word_means
 from fairseq_xling.evaluation.word_means import WordMeans
 from fairseq_xling.formats.errors import InputError
@@ -132,3 +132,40 @@ def test_means_are_read_as_they_were_written(model, sentences, tmp_path):
         WordMeans.load(tmp_path / "out")
     with pytest.raises(InputError, match=r"extract\.py"):
         WordMeans.load(tmp_path)
+
+
+def test_rows_longer_than_in_training_are_refused(model):
+    """The model has 24 positions, of which 16 were trained: the states of the others are as of an untrained model."""
+    rows = [np.full(model.longest_row + more, 7) for more in (0, 1)]
+    assert len(list(hidden_states(model, rows[:1], "qaa"))) == 1
+    with pytest.raises(InputError, match="a sentence of 17 tokens; the model was trained on 16 at most"):
+        next(hidden_states(model, rows, "qaa"))
+
+
+def test_a_string_is_no_list(model):
+    """`sentence_features` takes strings and `word_features` lists of words; mixed up, characters were encoded."""
+    with pytest.raises(ValueError, match=r"lists of words, such as text.split.., not a string: 'pa ka'"):
+        word_features(model, ["pa ka", "ta"], "qaa")
+    with pytest.raises(ValueError, match="several sentences, not one string: 'pa ka'"):
+        sentence_features(model, "pa ka", "qaa")
+
+
+@pytest.mark.parametrize("words", [1, 3])
+def test_means_that_were_read_go_on(words, tmp_path):
+    """The memory map is read-only, and a half of one row is none."""
+    means = WordMeans.empty(1, 2)
+    means.add(np.array([means.row(str(i)) for i in range(words)]), torch.ones(1, words, 2))
+    means.save(tmp_path)
+    read = WordMeans.load(tmp_path)
+    read.add(np.array([read.row("0"), read.row("new")]), torch.full((1, 2, 2), 3.0))
+    assert [read.means[read.index[word], 0, 0] for word in ("0", "new")] == [2.0, 3.0]
+    assert WordMeans.load(tmp_path).means.max() == 1.0
+
+
+def test_a_probe_may_be_trained_on_hidden_states(model):
+    """Tensors made in inference mode cannot be saved for a backward pass."""
+    probe = torch.nn.Linear(model.model.encoder.shape.dim, 2)
+    _, states, _ = next(hidden_states(model, [np.array([2, 5, 6, 2])], "qaa"))
+    probe(states[3]).sum().backward()
+    assert probe.weight.grad.any()
+    assert not states[3].requires_grad

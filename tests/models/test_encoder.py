@@ -223,3 +223,23 @@ def test_the_residual_stream_in_bfloat16(norm_before, dim):
         assert distances[0] < 4 * distances[1] or distances[1] == 0
     rounded[-1].float()[~padding].square().sum().backward()
     assert all(p.grad.dtype == torch.float32 and p.grad.isfinite().all() for p in low.encoder.layers.parameters())
+
+
+def test_a_part_in_another_mode_comes_back_with_the_whole():
+    """`model.encoder.train()` to fine-tune it, then `model.eval()` of a model whose own flag never changed."""
+    model = make(dropout=0.5)
+    tokens, padding = batch(40)
+    model.encoder.train()
+    assert not any(module.training for module in model.eval().modules())
+    assert torch.equal(model.encoder(tokens, "en", padding)[-1], model.encoder(tokens, "en", padding)[-1])
+    model.train()
+    model.encoder.layers[0].eval()
+    assert all(module.training for module in model.train().modules())
+
+
+@pytest.mark.parametrize("layer", [-1, 4])
+def test_a_layer_that_does_not_exist(layer):
+    """-1 gave L0 to the last but one, and 4 of 3 the last layer without its norm."""
+    tokens, padding = batch(40)
+    with pytest.raises(InputError, match=f"no layer {layer}; hidden states are of layers 0 to 3"):
+        make(norm_before=True).encoder(tokens, "en", padding, up_to=layer)

@@ -93,3 +93,19 @@ def test_gradient_in_parts(monkeypatch):
     assert torch.allclose(exact, grad.t() @ x, atol=1e-5)
     write_gradient(grad.bfloat16(), x.bfloat16(), parts)
     assert torch.allclose(parts, exact, rtol=2e-2, atol=0.1)
+
+
+def test_a_graph_that_is_kept_is_passed_twice():
+    """One gradient a score, of one forward pass: it ended with ``IndexError: pop from empty list``."""
+    weight, bias = torch.randn(VOCABULARY, DIM).requires_grad_(), torch.randn(VOCABULARY).requires_grad_()
+    tokens = torch.randint(2, VOCABULARY, (2, 3))
+    table = TiedTable(weight, tokens, PADDING, 6)
+    scores = table.scores(table.rows, bias)
+    plain = F.linear(F.embedding(tokens, weight), weight, bias)
+    for place in ((0, 1, 4), (1, 2, 5)):
+        ours, theirs = (torch.autograd.grad(s[place], (weight, bias), retain_graph=True) for s in (scores, plain))
+        assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(ours, theirs, strict=True))
+    for _ in range(2):
+        scores[0, 1, 4].backward(retain_graph=True)
+    once = torch.autograd.grad(plain[0, 1, 4], weight)[0]
+    assert torch.allclose(weight.grad, 2 * once, atol=1e-5)
