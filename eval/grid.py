@@ -8,7 +8,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from fairseq_xling.command import name, run_command, seed_number
+from fairseq_xling.command import BAD_INPUT, name, run_command, seed_number
 from fairseq_xling.formats.errors import InputError
 
 EXPLANATION = """
@@ -142,7 +142,7 @@ def main() -> None:
     failures = run_jobs([attempt.job() for attempt in missing], args.jobs, f"{args.experiment} {args.pair}")
     if failures:
         print(f"{sys.argv[0]}: " + "\n".join(failure.line for failure in failures), file=sys.stderr)
-        sys.exit(2 if all(failure.bad_input for failure in failures) else 1)  # a job that died is started again
+        sys.exit(BAD_INPUT if all(failure.bad_input for failure in failures) else 1)  # a job that died is started again
     if args.part:
         return
     for each in attempts.values():

@@ -1,4 +1,4 @@
-"""What every command shares: bad input answered with one line, exit status that tells the truth."""
+"""What every command shares: bad input answered with one line, and the meaning of the exit status."""
 
 from __future__ import annotations
 
@@ -12,6 +12,12 @@ from pathlib import Path
 from types import TracebackType
 
 from fairseq_xling.formats.errors import InputError
+
+BAD_INPUT = 2
+"""Exit status after bad input; a job that ends with it is not started again."""
+
+STOPPED = 75
+"""Exit status after a signal: what was done is saved, and the same command goes on (EX_TEMPFAIL of sysexits.h)."""
 
 _LARGEST_SEED = 2**32 - 1
 """Of NumPy's older generators, which libraries seed as well."""
@@ -50,7 +56,7 @@ def run_command(main: Callable[[], None]) -> None:
         sys.exit(141)
     except (InputError, OSError) as error:
         print(f"{sys.argv[0]}: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(BAD_INPUT)
     except KeyboardInterrupt:
         print(f"{sys.argv[0]}: interrupted; what was finished is kept, run it again to go on", file=sys.stderr)
         sys.exit(130)
@@ -82,7 +88,7 @@ def _excepthook(kind: type[BaseException], error: BaseException, trace: Tracebac
         return
     print(f"{sys.argv[0]}: {line}", file=sys.stderr)
     if _input_error(error) is not None:
-        raise SystemExit(2)  # Python takes its status; a job with bad input is not started again
+        raise SystemExit(BAD_INPUT)  # raised by the hook, it gives the program its exit status
 
 
 def _input_error(error: BaseException) -> InputError | None:

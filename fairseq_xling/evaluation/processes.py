@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from tqdm import tqdm
 
+from fairseq_xling.command import BAD_INPUT
 from fairseq_xling.formats.errors import InputError
 
 
@@ -65,7 +66,7 @@ def run_jobs(jobs: Sequence[Job], at_a_time: int, progress: str) -> list[Failure
                 bar.update()
                 if process.exitcode:
                     line = f"{job.name} failed, see {job.log}: {_last_line(job.log)}"
-                    failures.append(Failure(line, process.exitcode == 2))
+                    failures.append(Failure(line, process.exitcode == BAD_INPUT))
     finally:
         for process, _ in running.values():
             process.terminate()
@@ -91,7 +92,7 @@ def _call(job: Job, threads: int) -> None:
         job.function(*job.arguments)
     except InputError as error:
         print(error, file=sys.stderr)
-        status = 2
+        status = BAD_INPUT
     except BaseException:
         traceback.print_exc()
         status = 1

@@ -87,11 +87,12 @@ def _clear_strays(target: Path) -> None:
         named = [e.path for e in entries if e.name.startswith(f".{target.name}.") and e.name.endswith(".tmp")]
     for stray in map(Path, named):
         pid = stray.name[len(target.name) + 2 : -len(".tmp")]
-        if pid.isascii() and pid.isdigit() and not _is_alive(int(pid)) and _is_free(stray):
+        if pid.isascii() and pid.isdigit() and not is_alive(int(pid)) and _is_free(stray):
             _remove(stray)
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether a process with this number runs on this machine."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):

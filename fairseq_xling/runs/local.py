@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from fairseq_xling.command import BAD_INPUT, STOPPED
 from fairseq_xling.runs.plan import ROOT, Job
 from fairseq_xling.runs.record import last_line
 
-STOPPED, BAD_INPUT = 75, 2
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fairseq_xling.formats.errors import InputError
-from fairseq_xling.formats.files import atomic_write
+from fairseq_xling.formats.files import atomic_write, is_alive
 
 STATES = ("running", "done", "stopped", "failed")
 HEARTBEAT = 30.0
@@ -84,7 +84,7 @@ class Record:
         if self.state != "running":
             return False
         if self.host == socket.gethostname():
-            return Path(f"/proc/{self.pid}").exists() if Path("/proc/self").exists() else _is_alive(self.pid)
+            return Path(f"/proc/{self.pid}").exists() if Path("/proc/self").exists() else is_alive(self.pid)
         return time.time() - self.path.stat().st_mtime < 4 * HEARTBEAT
 
 
@@ -144,16 +144,6 @@ def locked(path: Path, say: Any) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def last_line(path: Path, longest: int = 300) -> str:

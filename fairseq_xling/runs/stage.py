@@ -17,17 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from fairseq_xling.command import run_command
+from fairseq_xling.command import BAD_INPUT, STOPPED, run_command
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.runs.identity import TRAIN, identity
 from fairseq_xling.runs.progress import PlainProgress, TrainingProgress, duration
 from fairseq_xling.runs.record import HEARTBEAT, Record, beside, had_bad_input, last_line, locked, read_record
-
-STOPPED = 75
-"""Exit status of a stage that was stopped by a signal and goes on when run again, as of a training run."""
-
-BAD_INPUT = 2
-"""Exit status after which nobody tries again."""
 
 EXPLANATION = """
 Beside OUTPUT lie OUTPUT.NAME.json (the record: state, inputs, why it failed), OUTPUT.NAME.log and OUTPUT.NAME.lock.

@@ -26,12 +26,10 @@ from fairseq import checkpoint_utils
 from fairseq.distributed import utils as distributed_utils
 from omegaconf import open_dict
 
+from fairseq_xling.command import STOPPED
 from fairseq_xling.tasks import bad_loss, checkpoint_safety
 
 logger = logging.getLogger(__name__)
-
-STOPPED = 75
-"""Exit status of a run that saved and stopped because of a signal (EX_TEMPFAIL of sysexits.h: try again)."""
 
 SIGNALS = (signal.SIGUSR1, signal.SIGTERM)
 

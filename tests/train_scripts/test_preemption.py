@@ -17,10 +17,10 @@ import torch
 from fairseq import checkpoint_utils
 
 from fairseq_xling.checkpoints import read_state
+from fairseq_xling.command import STOPPED
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.tasks import checkpoint_safety
 from fairseq_xling.tasks.masked_lm import XlingMaskedLMTask
-from fairseq_xling.tasks.preemption import STOPPED
 from tests.tasks.pretraining import assert_equal_states, command, load, run, train, write_data
 
 UPDATES = 12  # epochs of 5 updates

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from fairseq_xling.command import STOPPED
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.runs.identity import HASHED, identity, known_by, significant
 from fairseq_xling.runs.progress import PlainProgress, TrainingProgress, duration
 from fairseq_xling.runs.record import Record, beside, last_line, read_record
-from fairseq_xling.runs.stage import STOPPED, Stage, explain
+from fairseq_xling.runs.stage import Stage, explain
 
 ROOT = Path(__file__).resolve().parents[2]
 
