@@ -96,7 +96,7 @@ def main() -> None:
     from fairseq_xling.evaluation import grid
     from fairseq_xling.evaluation.grid_file import read_grids, refuse_options_of_the_grid
     from fairseq_xling.evaluation.processes import run_jobs
-    from fairseq_xling.evaluation.zero_shot import Run
+    from fairseq_xling.formats.results import Run
     from fairseq_xling.models.transfer import read_pretrained
     from fairseq_xling.tasks.preemption import exit_when_told
 

@@ -47,8 +47,8 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Evaluate and report."""
     args = arguments()
-    from fairseq_xling.evaluation.zero_shot import FineTuned, Run, results_of, write_predictions
-    from fairseq_xling.formats.results import append_results
+    from fairseq_xling.evaluation.zero_shot import FineTuned, results_of, write_predictions
+    from fairseq_xling.formats.results import Run, append_results
 
     finetuned = FineTuned.load(args.checkpoint, args.data, args.vocabulary, args.files)
     results = []

@@ -17,12 +17,12 @@ from fairseq_xling.evaluation.figure_file import write_figure
 from fairseq_xling.evaluation.pretrained import Pretrained
 from fairseq_xling.evaluation.report import Page, write_page
 from fairseq_xling.evaluation.report_figures import layer_figure, loss_figure, translation_figure
-from fairseq_xling.evaluation.structure import RETRIEVAL, SIMILARITY, Run, sentence_structure, word_structure
+from fairseq_xling.evaluation.structure import RETRIEVAL, SIMILARITY, sentence_structure, word_structure
 from fairseq_xling.formats.dictionary import read_pairs
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.formats.files import atomic_write
 from fairseq_xling.formats.parallel import read_table
-from fairseq_xling.formats.results import Result, append_results, read_results
+from fairseq_xling.formats.results import Result, Run, append_results, read_results
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENTS = ("default", "no_anchors", "sep_emb_l1-6")

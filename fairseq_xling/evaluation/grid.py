@@ -28,10 +28,10 @@ from fairseq_xling.data.vocabulary import known_languages
 from fairseq_xling.evaluation.grid_file import Grid, Setting
 from fairseq_xling.evaluation.grid_inputs import agrees, hashes_of
 from fairseq_xling.evaluation.processes import Job
-from fairseq_xling.evaluation.zero_shot import FineTuned, Run, results_of, write_predictions
+from fairseq_xling.evaluation.zero_shot import FineTuned, results_of, write_predictions
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.formats.files import atomic_write
-from fairseq_xling.formats.results import Result, append_results, latest, parse_signature, read_results, signature
+from fairseq_xling.formats.results import Result, Run, append_results, latest, parse_signature, read_results, signature
 from fairseq_xling.models.transfer import read_pretrained
 from fairseq_xling.tasks.classification import XlingClassificationTask
 from fairseq_xling.tasks.parsing import XlingParsingTask

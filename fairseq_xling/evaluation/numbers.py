@@ -12,7 +12,7 @@ from fairseq_xling.command import name, seed_number
 from fairseq_xling.evaluation.figure_series import RANDOM
 from fairseq_xling.evaluation.sides import Sides
 from fairseq_xling.formats.files import sha256_of_file
-from fairseq_xling.formats.results import Result, append_results
+from fairseq_xling.formats.results import Result, Run, append_results
 
 
 def add_results(parser: argparse.ArgumentParser) -> None:
@@ -35,10 +35,7 @@ def add_results(parser: argparse.ArgumentParser) -> None:
 class Numbers:
     """Collects the numbers of a command, prints them and adds them to the results file."""
 
-    experiment: str
-    pair: str
-    scale: str
-    seed: int
+    run: Run
     file: Path | None = None
     lines: list[Result] = field(default_factory=list)
 
@@ -49,7 +46,7 @@ class Numbers:
         experiment = args.experiment
         if sides.untrained != "none":
             experiment = RANDOM + experiment.removeprefix(RANDOM)
-        return cls(experiment, pair, args.scale, args.seed, args.results)
+        return cls(Run(experiment, pair, args.scale, args.seed), args.results)
 
     def add(
         self,
@@ -63,8 +60,17 @@ class Numbers:
         chance: float | None = None,
     ) -> None:
         """Add one number; the parameters are fields of `Result`."""
-        run = self.experiment, self.pair, self.scale, self.seed
-        self.lines.append(Result(*run, task, metric, layer, float(value), chance, n, signature))
+        result = Result(
+            **vars(self.run),
+            task=task,
+            metric=metric,
+            layer=layer,
+            value=float(value),
+            chance=chance,
+            n=n,
+            signature=signature,
+        )
+        self.lines.append(result)
 
     def write(self) -> None:
         """Print all numbers, and add them to the file where there is one."""

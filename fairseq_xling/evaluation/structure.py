@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from fairseq_xling.evaluation.features import sentence_features
 from fairseq_xling.evaluation.pretrained import Pretrained
 from fairseq_xling.evaluation.sentence_retrieval import retrieval_by_layer
 from fairseq_xling.evaluation.similarity import cka_by_layer
 from fairseq_xling.evaluation.word_translation import embedding_translation, listed_translations
-from fairseq_xling.formats.results import Result, signature
+from fairseq_xling.formats.results import Result, Run, signature
 
 RETRIEVAL, TRANSLATION, SIMILARITY = "sentence_retrieval", "word_translation", "similarity"
-
-
-@dataclass(frozen=True)
-class Run:
-    """Which model a number is of; the first fields of its results line."""
-
-    experiment: str
-    pair: str
-    scale: str
-    seed: int
 
 
 def sentence_structure(pretrained: Pretrained, run: Run, parallel: dict[str, list[str]], data: str) -> list[Result]:
@@ -82,4 +70,6 @@ def _vocabularies(pretrained: Pretrained, *languages: str) -> str:
 def _result(
     run: Run, task: str, metric: str, layer: int, value: float, chance: float | None, n: int, how: str
 ) -> Result:
-    return Result(run.experiment, run.pair, run.scale, run.seed, task, metric, layer, float(value), chance, n, how)
+    return Result(
+        **vars(run), task=task, metric=metric, layer=layer, value=float(value), chance=chance, n=n, signature=how
+    )

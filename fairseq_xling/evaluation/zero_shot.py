@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +16,9 @@ from fairseq_xling.evaluation.pretrained import default_device
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.formats.files import sha256_of_file
 from fairseq_xling.formats.manifest import read_manifest
-from fairseq_xling.formats.results import Result, signature
+from fairseq_xling.formats.results import Result, Run, signature
 from fairseq_xling.models.transfer import XlingTransferModel
 from fairseq_xling.tasks.transfer import TransferTask, describe_encoding
-
-
-@dataclass(frozen=True)
-class Run:
-    """Which model a number is about; fields as of `Result`."""
-
-    experiment: str
-    pair: str
-    scale: str = "lab"
-    seed: int = 1
 
 
 @dataclass(frozen=True)
@@ -175,7 +165,6 @@ def results_of(evaluation: Evaluation, run: Run, task: str, **more: str) -> list
     parts = evaluation.signature
     split = "dev" if parts["split"] == "valid" else parts["split"]
     suffix = ("_source" if parts["language"] == parts["source"] else "") + ("" if split == "test" else f"_{split}")
-    base = Result(run.experiment, run.pair, run.scale, run.seed, task, "-", None, 0.0, None, 1, "rule:none")
     results = []
     for score in evaluation.scores:
         for kind, value, chance in (
@@ -184,9 +173,11 @@ def results_of(evaluation: Evaluation, run: Run, task: str, **more: str) -> list
         ):
             if value is not None:
                 results.append(
-                    replace(
-                        base,
+                    Result(
+                        **vars(run),
+                        task=task,
                         metric=score.metric + suffix + kind,
+                        layer=None,
                         value=float(value),
                         chance=chance,
                         n=score.n,

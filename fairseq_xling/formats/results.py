@@ -24,6 +24,16 @@ _KEY = re.compile(r"[a-z][a-z0-9_]*")
 
 
 @dataclass(frozen=True)
+class Run:
+    """Which model a number is of: the first fields of `Result`."""
+
+    experiment: str
+    pair: str
+    scale: str
+    seed: int
+
+
+@dataclass(frozen=True)
 class Result:
     """One number.
 

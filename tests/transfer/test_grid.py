@@ -16,9 +16,8 @@ import pytest
 from fairseq_xling.evaluation import grid
 from fairseq_xling.evaluation.grid_file import Grid, Setting, read_grids, refuse_options_of_the_grid
 from fairseq_xling.evaluation.processes import Job, run_jobs
-from fairseq_xling.evaluation.zero_shot import Run
 from fairseq_xling.formats.errors import InputError
-from fairseq_xling.formats.results import Result, append_results, parse_signature, read_results
+from fairseq_xling.formats.results import Result, Run, append_results, parse_signature, read_results
 
 from ..tasks.pretraining import ROOT
 

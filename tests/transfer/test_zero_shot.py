@@ -10,12 +10,12 @@ from fairseq_xling.data.nli import NLI
 from fairseq_xling.data.parsing import Parsing
 from fairseq_xling.data.split_files import find_split, parse_given
 from fairseq_xling.evaluation.grid import train
-from fairseq_xling.evaluation.zero_shot import FineTuned, Run, results_of, write_predictions
+from fairseq_xling.evaluation.zero_shot import FineTuned, results_of, write_predictions
 from fairseq_xling.formats.bio import TaggedSentence, read_bio
 from fairseq_xling.formats.conllu import read_conllu
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.formats.nli import Pair, read_nli
-from fairseq_xling.formats.results import parse_signature
+from fairseq_xling.formats.results import Run, parse_signature
 
 from . import world
 
@@ -114,7 +114,7 @@ def test_results_hold_the_contract(models, data):
 @pytest.mark.parametrize(("split", "suffix"), [("test", ""), ("valid", "_dev"), ("dev", "_dev"), ("train", "_train")])
 def test_only_the_test_set_has_the_bare_name(models, split, suffix):
     evaluation = FineTuned.load(models["tagging"]).evaluate("fr", split)
-    metrics = {line.metric for line in results_of(evaluation, Run("default", "en-fr"), "ner")}
+    metrics = {line.metric for line in results_of(evaluation, Run("default", "en-fr", "lab", 1), "ner")}
     assert {f"f1{suffix}", f"f1{suffix}_majority"} <= metrics
     assert ("f1" in metrics) == (split == "test")
 
