@@ -39,12 +39,12 @@ def mean_of_best_two(settings: Iterable[Setting | tuple[float, float]]) -> float
     if len(listed) < 2:
         raise ValueError(f"the rule needs at least two settings, not {len(listed)}")
     _finite([score for setting in listed for score in setting])
-    return sum(setting.target for setting in best_two(listed)) / 2
+    return sum(listed[place].target for place in best_two([setting.dev for setting in listed])) / 2
 
 
-def best_two(settings: Sequence[Setting]) -> list[Setting]:
-    """The two settings that are best on English dev, best first; earlier ones first among equals."""
-    return sorted(settings, key=lambda setting: -setting.dev)[:2]
+def best_two(dev: Sequence[float]) -> list[int]:
+    """Positions of the two highest dev scores, the highest first; of equal scores the earlier ones count."""
+    return sorted(range(len(dev)), key=lambda place: -dev[place])[:2]
 
 
 def pearson(x: Sequence[float], y: Sequence[float]) -> float:

@@ -19,9 +19,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from fairseq_xling.analysis import mean_of_best_two
-from fairseq_xling.analysis.statistics import Setting as Reached
-from fairseq_xling.analysis.statistics import best_two
+from fairseq_xling.analysis import best_two, mean_of_best_two
 from fairseq_xling.data.labelled_task import LabelledTask
 from fairseq_xling.data.split_files import find_split, parse_given
 from fairseq_xling.data.vocabulary import known_languages
@@ -293,11 +291,11 @@ def summarise(attempts: Sequence[Attempt]) -> list[Result]:
     labelled, model = TASKS[attempts[0].task][0], attempts[0].model
     tables = [{result.metric: result for result in read_results(each.folder / "results.jsonl")} for each in attempts]
     dev = [table[f"{labelled.metric}_source_dev"].value for table in tables]
-    chosen = best_two([Reached(value, place) for place, value in enumerate(dev)])
-    names = "+".join(attempts[int(place)].setting.name for _, place in chosen)
+    chosen = best_two(dev)
+    names = "+".join(attempts[place].setting.name for place in chosen)
     rule = f"mean_of_best_2_of_{len(tables)}_by_source_dev" if len(tables) > 1 else "only_setting"
     results = []
-    for metric, first in tables[int(chosen[0].target)].items():
+    for metric, first in tables[chosen[0]].items():
         values = [table[metric].value for table in tables]
         value = mean_of_best_two(zip(dev, values, strict=True)) if len(values) > 1 else values[0]
         parts = parse_signature(first.signature)
