@@ -12,11 +12,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from fairseq_xling.evaluation.demo_figures import layer_figure, loss_figure, translation_figure
 from fairseq_xling.evaluation.demo_table import demo_table
 from fairseq_xling.evaluation.figure_file import write_figure
 from fairseq_xling.evaluation.pretrained import Pretrained
 from fairseq_xling.evaluation.report import Page, write_page
-from fairseq_xling.evaluation.report_figures import layer_figure, loss_figure, translation_figure
 from fairseq_xling.evaluation.structure import RETRIEVAL, SIMILARITY, sentence_structure, word_structure
 from fairseq_xling.formats.dictionary import read_pairs
 from fairseq_xling.formats.errors import InputError

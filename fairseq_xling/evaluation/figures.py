@@ -13,9 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from fairseq_xling.evaluation.figure_file import write_figure
+from fairseq_xling.evaluation.figure_file import COLOURS, MARKERS, write_figure
 from fairseq_xling.evaluation.figure_series import Names, Series, correlations, pairs_of, series
-from fairseq_xling.evaluation.report_figures import COLOURS, MARKERS
 from fairseq_xling.evaluation.structure import RETRIEVAL, SIMILARITY, TRANSLATION
 from fairseq_xling.formats.results import Result
 

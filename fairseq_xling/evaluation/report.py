@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import html
-import io
 import os
-import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from matplotlib.figure import Figure
 
+from fairseq_xling.evaluation.figure_file import svg_element
 from fairseq_xling.formats.files import atomic_write
 
 STYLE = """
@@ -65,7 +64,7 @@ class Page:
         """A drawing, as SVG inside the page; on white in a dark page as well."""
         self._figures += 1
         caption = html.escape(caption)
-        svg = _svg(figure, f"f{self._figures}-").replace("<svg ", f'<svg role="img" aria-label="{caption}" ', 1)
+        svg = svg_element(figure, f"f{self._figures}-").replace("<svg ", f'<svg role="img" aria-label="{caption}" ', 1)
         self.parts.append(f'<figure><figcaption>{caption}</figcaption><div class="drawing">{svg}</div></figure>')
 
     def table(
@@ -129,14 +128,6 @@ def _row(tag: str, cells: Sequence[str], classes: Sequence[str]) -> str:
         for cell, name in zip(cells, classes, strict=True)
     ]
     return f"<tr>{''.join(inner)}</tr>"
-
-
-def _svg(figure: Figure, prefix: str) -> str:
-    """The figure's SVG element, its ids made its own by a prefix; matplotlib escapes the text in it."""
-    out = io.StringIO()
-    figure.savefig(out, format="svg", bbox_inches="tight", metadata={"Date": None})
-    svg = re.sub(r"^.*?(?=<svg)", "", out.getvalue(), flags=re.DOTALL)
-    return re.sub(r'(?<= id=")|(?<=url\(#)|(?<=href="#)', prefix, svg)
 
 
 def write_page(path: str | os.PathLike[str], page: Page) -> None:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from fairseq_xling.evaluation.demo_figures import layer_figure, loss_figure, translation_figure
 from fairseq_xling.evaluation.demo_table import demo_table
 from fairseq_xling.evaluation.report import Page, write_page
-from fairseq_xling.evaluation.report_figures import layer_figure, loss_figure, translation_figure
 from fairseq_xling.evaluation.structure import RETRIEVAL, SIMILARITY, TRANSLATION
 from fairseq_xling.formats.results import Result
 

@@ -266,7 +266,7 @@ def wikipedia(folder: Path) -> None:
 
 def metrics_log(folder: Path) -> None:
     from fairseq_xling.evaluation.demo import _metrics
-    from fairseq_xling.evaluation.report_figures import loss_figure
+    from fairseq_xling.evaluation.demo_figures import loss_figure
     from fairseq_xling.tasks.metrics_log import MetricsLog
 
     loss_figure({"model": _metrics(folder / "files/metrics.jsonl")})

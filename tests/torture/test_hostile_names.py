@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 
 import pytest
 
+from fairseq_xling.evaluation.demo_figures import layer_figure, loss_figure, translation_figure
 from fairseq_xling.evaluation.report import Page
-from fairseq_xling.evaluation.report_figures import layer_figure, loss_figure, translation_figure
 from fairseq_xling.formats.results import Result, signature
 
 HOSTILE = (

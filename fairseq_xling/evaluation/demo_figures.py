@@ -1,22 +1,16 @@
-"""Figures of a run's report; colours are Okabe and Ito's, which colour-blind people tell apart."""
+"""The figures of the demo's page: loss over time, measures over layers, word translation."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fairseq_xling.evaluation.figure_file import COLOURS, MARKERS
 from fairseq_xling.evaluation.structure import TRANSLATION
 from fairseq_xling.formats.results import Result, select
-
-matplotlib.rcParams["svg.hashsalt"] = "fairseq_xling"  # the same figure gives the same bytes
-matplotlib.rcParams["text.parse_math"] = False  # names are shown as they are
-
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-MARKERS = ("o", "s", "^", "D", "v", "P")
 
 
 def loss_figure(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
