@@ -7,9 +7,9 @@ from pathlib import Path
 
 from fairseq_xling.command import run_command
 from fairseq_xling.evaluation.features import sentence_features
-from fairseq_xling.evaluation.numbers import Numbers, add_results, named
+from fairseq_xling.evaluation.numbers import Numbers, add_result_options, named
 from fairseq_xling.evaluation.parallel_text import COLUMNS_HELP, HELP, read_sides
-from fairseq_xling.evaluation.sides import add_sides, load_sides
+from fairseq_xling.evaluation.sides import add_side_options, load_sides
 from fairseq_xling.evaluation.similarity import cka_by_layer
 from fairseq_xling.evaluation.structure import SIMILARITY
 from fairseq_xling.formats.errors import InputError
@@ -39,8 +39,8 @@ def main() -> None:
     parser.add_argument("--parallel", type=Path, nargs="+", required=True, metavar="FILE", help=HELP)
     parser.add_argument("--columns", nargs=2, metavar="COLUMN", help=COLUMNS_HELP)
     parser.add_argument("--debiased", action="store_true", help="use the unbiased estimator of HSIC")
-    add_sides(parser)
-    add_results(parser)
+    add_side_options(parser)
+    add_result_options(parser)
     args = parser.parse_args()
     sides = load_sides(args.source, args.target, args.data, args.untrained, args.seed)
     sides.expect_alike(width=False)

@@ -10,9 +10,9 @@ from fairseq_xling.command import run_command
 from fairseq_xling.evaluation.contextual_alignment import learn_maps, linked_words
 from fairseq_xling.evaluation.contextual_transfer import LayerTransfer, read_labelled
 from fairseq_xling.evaluation.frozen_transfer import HeadOptions
-from fairseq_xling.evaluation.numbers import Numbers, add_results, named
+from fairseq_xling.evaluation.numbers import Numbers, add_result_options, named
 from fairseq_xling.evaluation.parallel_text import COLUMNS_HELP, HELP, read_sides
-from fairseq_xling.evaluation.sides import add_sides, load_sides
+from fairseq_xling.evaluation.sides import add_side_options, load_sides
 from fairseq_xling.evaluation.word_alignment import ALIGNERS, align_words, read_pharaoh, write_pharaoh
 from fairseq_xling.evaluation.word_features import POOLINGS
 from fairseq_xling.formats.errors import InputError
@@ -65,8 +65,8 @@ def main() -> None:
             head.add_argument(
                 f"--{name}", dest=f"head_{option.name}", type=kind, default=option.default, help=f"({option.default})"
             )
-    add_sides(parser)
-    add_results(parser)
+    add_side_options(parser)
+    add_result_options(parser)
     args = parser.parse_args()
     sides = load_sides(args.source, args.target, args.data, args.untrained, args.seed)
     sides.expect_alike()
@@ -77,7 +77,7 @@ def main() -> None:
         raise InputError("models that were trained apart need --parallel, sentences to learn the alignment from")
     given = {f.name: getattr(args, f"head_{f.name}") for f in fields(HeadOptions) if f.name not in ("seed", "bf16")}
     options = HeadOptions(**given, seed=args.seed, bf16=args.bf16)
-    gold = read_labelled(args.task, args.gold, args.files, sides, args.seed, args.split)
+    data = read_labelled(args.task, args.gold, args.files, sides, args.seed, args.split)
 
     maps, supervision = None, None
     if args.parallel:
@@ -96,7 +96,7 @@ def main() -> None:
     settings = [None] if maps is None else [maps] if not sides.bilingual else [None, maps]
     for layer in layers:
         for some in settings:
-            transfer = LayerTransfer(sides, layer, None if some is None else some[layer], gold, options)
+            transfer = LayerTransfer(sides, layer, None if some is None else some[layer], data, options)
             transfer.train(progress=f"L{layer}{' aligned' if some else ''}")
             for result in transfer.scores():
                 how = signature(

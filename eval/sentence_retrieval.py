@@ -7,10 +7,10 @@ from pathlib import Path
 
 from fairseq_xling.command import run_command
 from fairseq_xling.evaluation.features import sentence_features
-from fairseq_xling.evaluation.numbers import Numbers, add_results, named
+from fairseq_xling.evaluation.numbers import Numbers, add_result_options, named
 from fairseq_xling.evaluation.parallel_text import COLUMNS_HELP, HELP, read_sides
 from fairseq_xling.evaluation.sentence_retrieval import aligned_retrieval_by_layer, retrieval_by_layer
-from fairseq_xling.evaluation.sides import add_sides, load_sides
+from fairseq_xling.evaluation.sides import add_side_options, load_sides
 from fairseq_xling.evaluation.structure import RETRIEVAL
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.formats.results import signature
@@ -41,8 +41,8 @@ def main() -> None:
     parser.add_argument("--supervision", type=Path, nargs="+", metavar="FILE", help="parallel sentences for the map")
     parser.add_argument("--columns", nargs=2, metavar="COLUMN", help=COLUMNS_HELP)
     parser.add_argument("--uncentred", action="store_true", help="without --supervision: do not centre the languages")
-    add_sides(parser)
-    add_results(parser)
+    add_side_options(parser)
+    add_result_options(parser)
     args = parser.parse_args()
     sides = load_sides(args.source, args.target, args.data, args.untrained, args.seed)
     sides.expect_alike()

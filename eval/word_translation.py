@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from fairseq_xling.command import run_command
-from fairseq_xling.evaluation.numbers import Numbers, add_results, named
-from fairseq_xling.evaluation.sides import add_sides, load_sides
+from fairseq_xling.evaluation.numbers import Numbers, add_result_options, named
+from fairseq_xling.evaluation.sides import add_side_options, load_sides
 from fairseq_xling.evaluation.structure import TRANSLATION
 from fairseq_xling.evaluation.word_means import WordMeans
 from fairseq_xling.evaluation.word_translation import METHODS, WordTranslation, align, as_compared, translate
@@ -49,8 +49,8 @@ def main() -> None:
     parser.add_argument("--all-words", action="store_true", help="with --means or --vectors: words of any subwords")
     parser.add_argument("--method", choices=METHODS, default="csls", help="retrieval (csls)")
     parser.add_argument("--k", type=int, default=10, help="neighbours of CSLS (10)")
-    add_sides(parser)
-    add_results(parser)
+    add_side_options(parser)
+    add_result_options(parser)
     args = parser.parse_args()
     sides = load_sides(args.source, args.target, args.data, args.untrained, args.seed)
     if args.train is None and (args.vectors or not sides.bilingual):

@@ -28,7 +28,7 @@ TASKS: dict[str, LabelledTask] = {"ner": NER(), "parsing": Parsing()}
 
 
 @dataclass(frozen=True)
-class Gold:
+class TransferData:
     """A task's data for one pair of languages, encoded.
 
     Attributes
@@ -55,7 +55,7 @@ class Gold:
     files: tuple[str, str]
 
 
-def read_labelled(name: str, folder: Path, files: str, sides: Sides, seed: int, split: str = "test") -> Gold:
+def read_labelled(name: str, folder: Path, files: str, sides: Sides, seed: int, split: str = "test") -> TransferData:
     """Read and encode what a task needs: train and dev of the source language, `split` of the target language.
 
     The seed is that of the head: it orders the training data. It has no default, so that nobody forgets it.
@@ -76,7 +76,7 @@ def read_labelled(name: str, folder: Path, files: str, sides: Sides, seed: int, 
     test = task.read(file(target, split), target.language)
     labels = task.labels(train)
     task.check_labels(test, labels, file(target, split))
-    return Gold(
+    return TransferData(
         task,
         labels,
         _encoded(task, train, source, labels, seed),
@@ -117,16 +117,16 @@ class LayerTransfer:
         0: embeddings.
     layer_map : LayerMap, optional
         None: features are only brought to unit scale.
-    gold : Gold
+    data : TransferData
     options : HeadOptions
     """
 
-    def __init__(self, sides: Sides, layer: int, layer_map: LayerMap | None, gold: Gold, options: HeadOptions):
-        self.gold, self.options = gold, options
+    def __init__(self, sides: Sides, layer: int, layer_map: LayerMap | None, data: TransferData, options: HeadOptions):
+        self.data, self.options = data, options
         source, target = sides.source.model, sides.target.model
         if layer_map is None:
-            gold.train.lay_out(options.batch_size)
-            to_source = to_target = unit_scale(source, layer, gold.train)
+            data.train.lay_out(options.batch_size)
+            to_source = to_target = unit_scale(source, layer, data.train)
         else:
             to_source, to_target = layer_map.map_source, layer_map.map_target
         self.source = LayerFeatures(source, layer, to_source, options.bf16)
@@ -135,14 +135,14 @@ class LayerTransfer:
 
     def train(self, progress: str | None = None) -> None:
         """Train the head on the source language."""
-        gold = self.gold
-        self.head, _ = train_head(self.source, gold.task, gold.labels, gold.train, gold.dev, self.options, progress)
+        data = self.data
+        self.head, _ = train_head(self.source, data.task, data.labels, data.train, data.dev, self.options, progress)
 
     def scores(self) -> Iterator[TransferScore]:
         """The task's metric on the target language, then on the source language's dev set."""
-        gold = self.gold
+        data = self.data
         assert self.head is not None, "train first"
-        for features, batches, source in ((self.target, gold.test, False), (self.source, gold.dev, True)):
-            predicted = predict(self.head, features, gold.task, gold.labels, batches)
-            score = gold.task.score(batches.gold, predicted)[0]
-            yield TransferScore(score, source, None if source else gold.chance, gold.files[0 if source else 1])
+        for features, batches, source in ((self.target, data.test, False), (self.source, data.dev, True)):
+            predicted = predict(self.head, features, data.task, data.labels, batches)
+            score = data.task.score(batches.gold, predicted)[0]
+            yield TransferScore(score, source, None if source else data.chance, data.files[0 if source else 1])

@@ -12,7 +12,7 @@ from fairseq_xling.formats.results import Result, latest, select
 
 
 @dataclass(frozen=True)
-class Grid:
+class LayerTable:
     """One table.
 
     Attributes
@@ -33,13 +33,13 @@ class Grid:
     best: set[tuple[int, int]]
 
 
-def layer_grid(results: Sequence[Result], task: str) -> list[Grid]:
+def layer_tables(results: Sequence[Result], task: str) -> list[LayerTable]:
     """The tables of a task, one for each metric that has layers."""
     mine = [result for result in select(results, task=task) if result.layer is not None]
-    return [_grid(mine, task, metric) for metric in dict.fromkeys(result.metric for result in mine)]
+    return [_table(mine, task, metric) for metric in dict.fromkeys(result.metric for result in mine)]
 
 
-def _grid(results: Sequence[Result], task: str, metric: str) -> Grid:
+def _table(results: Sequence[Result], task: str, metric: str) -> LayerTable:
     found = latest(select(results, metric=metric))
     layers = sorted({result.layer for result in found if result.layer is not None})
     chance = any(result.chance is not None for result in found)
@@ -66,7 +66,7 @@ def _grid(results: Sequence[Result], task: str, metric: str) -> Grid:
     counted = f"n {n[0]:,}" if len(n) == 1 else f"n {n[0]:,} to {n[-1]:,}"
     caption = "; ".join(["per cent"] * (times == 100) + [counted] + ["bold: best layer"] * bool(best))
     header = ["experiment", "pair", *(f"L{layer}" for layer in layers), *(["chance"] if chance else [])]
-    return Grid(title, caption, header, rows, best)
+    return LayerTable(title, caption, header, rows, best)
 
 
 def single_numbers(results: Sequence[Result], leave_out: str = "") -> list[list[str]]:

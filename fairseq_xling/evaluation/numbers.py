@@ -15,8 +15,8 @@ from fairseq_xling.formats.files import sha256_of_file
 from fairseq_xling.formats.results import Result, Run, append_results
 
 
-def add_results(parser: argparse.ArgumentParser) -> None:
-    """The options that `Numbers.of` reads."""
+def add_result_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that `Numbers.of` reads."""
     group = parser.add_argument_group("where numbers go")
     group.add_argument("--results", type=Path, metavar="FILE", help="results.jsonl to add to (default: only print)")
     group.add_argument(
@@ -41,7 +41,7 @@ class Numbers:
 
     @classmethod
     def of(cls, args: argparse.Namespace, sides: Sides) -> Numbers:
-        """For the options of `add_results`; with `--untrained` under the name of the untrained twin."""
+        """For the options of `add_result_options`; with `--untrained` under the name of the untrained twin."""
         pair = args.pair or f"{sides.source.language}-{sides.target.language}"
         experiment = args.experiment
         if sides.untrained != "none":

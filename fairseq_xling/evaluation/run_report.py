@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fairseq_xling.evaluation.figure3 import figure3
 from fairseq_xling.evaluation.figure_series import Names, correlations, on_one_data_set
 from fairseq_xling.evaluation.figures import CONTEXTUAL_TRANSLATION, FIGURES, TRANSFER
-from fairseq_xling.evaluation.layer_tables import Grid, layer_grid, single_numbers
+from fairseq_xling.evaluation.layer_tables import LayerTable, layer_tables, single_numbers
 from fairseq_xling.evaluation.report import Page
 from fairseq_xling.evaluation.shapes import shapes, summary
 from fairseq_xling.evaluation.structure import RETRIEVAL, SIMILARITY, TRANSLATION
@@ -154,8 +154,8 @@ def _part(
     """One part of the second half; the figures that could not be drawn."""
     drawn = {number: FIGURES[number](results, names) for number in figures}
     missing = [f"Figure {number} ({command})" for number, figure in drawn.items() if figure is None]
-    grids = [grid for task in tasks for grid in layer_grid(results, task)]
-    if len(missing) == len(figures) and not grids:
+    tables = [table for task in tasks for table in layer_tables(results, task)]
+    if len(missing) == len(figures) and not tables:
         return missing
     page.heading(heading)
     for number, figure in drawn.items():
@@ -170,30 +170,30 @@ def _part(
             rows,
             "t",
         )
-    for grid in grids:
-        with page.folded(f"Table: {grid.title}"):
-            _grid(page, grid)
+    for table in tables:
+        with page.folded(f"Table: {table.title}"):
+            _table(page, table)
     return missing
 
 
-def _grid(page: Page, grid: Grid) -> None:
-    page.table(grid.caption, grid.header, grid.rows, "tt", grid.best)
+def _table(page: Page, table: LayerTable) -> None:
+    page.table(table.caption, table.header, table.rows, "tt", table.best)
 
 
 def _other_numbers(page: Page, results: Sequence[Result]) -> None:
     shown = {task for _, _, tasks, _ in PARTS for task in tasks}
-    grids = [
-        grid
+    tables = [
+        table
         for task in dict.fromkeys(r.task for r in results if r.task not in shown)
-        for grid in layer_grid(results, task)
+        for table in layer_tables(results, task)
     ]
     rows = single_numbers(results, leave_out=SIMILARITY)
-    if not rows and not grids:
+    if not rows and not tables:
         return
     page.heading("All other numbers")
-    for grid in grids:
-        with page.folded(f"Table: {grid.title}"):
-            _grid(page, grid)
+    for table in tables:
+        with page.folded(f"Table: {table.title}"):
+            _table(page, table)
     if rows:
         with page.folded(f"Table: numbers of no single layer ({len(rows):,})"):
             page.table(

@@ -64,8 +64,8 @@ class Sides:
         return {"untrained": None if self.untrained == "none" else self.untrained, **both}
 
 
-def add_sides(parser: argparse.ArgumentParser) -> None:
-    """The options that `load_sides` reads."""
+def add_side_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that `load_sides` reads."""
     group = parser.add_argument_group("models")
     group.add_argument("--source", required=True, metavar="LANG=CHECKPOINT", help="source language and its model")
     group.add_argument(

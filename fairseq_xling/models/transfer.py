@@ -115,8 +115,8 @@ class Description:
 
 
 @dataclass(frozen=True)
-class Pretrained:
-    """The encoder of a pretraining checkpoint.
+class PretrainedEncoder:
+    """What fine-tuning takes from a pretraining checkpoint.
 
     Attributes
     ----------
@@ -140,7 +140,7 @@ class Pretrained:
     trained_positions: int
 
 
-def read_pretrained(path: str | Path) -> Pretrained:
+def read_pretrained(path: str | Path) -> PretrainedEncoder:
     """The encoder of a checkpoint of `xling_masked_lm`.
 
     Raises
@@ -167,7 +167,7 @@ def read_pretrained(path: str | Path) -> Pretrained:
     except (OverflowError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"the checkpoint's configuration is damaged: {error}", path) from None
     languages = _languages(task, weights, sharing)
-    return Pretrained(
+    return PretrainedEncoder(
         shape, str(sharing), languages, weights, str(task.get("data", "")), min(trained, shape.max_positions)
     )
 

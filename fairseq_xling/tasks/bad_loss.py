@@ -78,7 +78,7 @@ class Update(NamedTuple):
     arrived: torch.cuda.Event | None
 
 
-class Watch:
+class LossWatch:
     """The losses of the present update's batches, and the updates left out in a row."""
 
     def __init__(self) -> None:
@@ -171,7 +171,7 @@ def _can_wait(trainer: Trainer, norm: Tensor) -> bool:
 def _watched_clip(self: Trainer, clip_norm: float) -> Tensor:
     """fairseq's `clip_grad_norm`; its answer is the same for all workers, so all of them stop or none."""
     norm = _clip_grad_norm(self, clip_norm)
-    watch: Watch | None = getattr(self.task, "bad_losses", None)
+    watch: LossWatch | None = getattr(self.task, "bad_losses", None)
     if watch is None or self.cfg.common.amp:
         return norm
     if _can_wait(self, norm):
@@ -184,7 +184,7 @@ def _watched_clip(self: Trainer, clip_norm: float) -> Tensor:
 
 def _watched_step(self: Trainer, samples: Any, raise_oom: bool = False) -> Any:
     """fairseq's `train_step`, which makes no update of a bad loss."""
-    watch: Watch | None = getattr(self.task, "bad_losses", None)
+    watch: LossWatch | None = getattr(self.task, "bad_losses", None)
     if watch is None:
         return _train_step(self, samples, raise_oom)
     watch.batches.clear()
@@ -201,7 +201,7 @@ def _watched_step(self: Trainer, samples: Any, raise_oom: bool = False) -> Any:
 
 def settle(trainer: Trainer) -> None:
     """At the end of training: hear whether its last update was made."""
-    watch: Watch | None = getattr(trainer.task, "bad_losses", None)
+    watch: LossWatch | None = getattr(trainer.task, "bad_losses", None)
     if watch is not None:
         watch.settle(trainer)
 

@@ -48,7 +48,7 @@ def unheard_by_children() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-class Watch:
+class SignalWatch:
     """Notes signals for one trainer; as soon as that is gone, they have their old effect again."""
 
     def __init__(self) -> None:
@@ -92,7 +92,7 @@ class Watch:
         return bool(token.item())
 
 
-_watch = Watch()
+_watch = SignalWatch()
 
 
 def _watched_load(cfg: Any, trainer: Any, **options: Any) -> Any:

@@ -23,7 +23,7 @@ class AutocastTask(FairseqTask):
 
     def __init__(self, cfg: Any):
         super().__init__(cfg)
-        self.bad_losses = bad_loss.Watch()
+        self.bad_losses = bad_loss.LossWatch()
 
     def get_checkpoint_dict(self) -> dict[str, Any]:
         """What fairseq puts into a checkpoint for this task."""

@@ -19,7 +19,7 @@ from fairseq_xling.data.split_files import find_split, parse_given
 from fairseq_xling.data.vocabulary import Segmenter, Vocabularies
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.models.encoder import VocabularyInfo
-from fairseq_xling.models.transfer import Description, Pretrained, read_pretrained
+from fairseq_xling.models.transfer import Description, PretrainedEncoder, read_pretrained
 from fairseq_xling.tasks import bad_loss, precision, preemption, process_group, unread_log, weight_average
 from fairseq_xling.tasks.metrics_log import MetricsLog
 from fairseq_xling.tasks.throughput import TimedBatches
@@ -110,7 +110,7 @@ class TransferTask(AutocastTask):
             self._announce(model)
         return model
 
-    def _describe(self, pretrained: Pretrained, dropout: float) -> Description:
+    def _describe(self, pretrained: PretrainedEncoder, dropout: float) -> Description:
         languages = pretrained.languages or tuple(Vocabularies.load(self.cfg.vocabulary).languages)
         source = self.cfg.source_lang or languages[0]
         if source not in languages:

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from fairseq_xling.evaluation.figure_series import Names
-from fairseq_xling.evaluation.layer_tables import layer_grid, single_numbers
+from fairseq_xling.evaluation.layer_tables import layer_tables, single_numbers
 from fairseq_xling.evaluation.report import Page
 from fairseq_xling.evaluation.run_report import Command, run_report
 from fairseq_xling.formats.errors import InputError
@@ -131,12 +131,12 @@ def test_names_are_escaped_and_ids_are_unique():
 def test_a_grid_has_a_row_a_pair_and_a_gap_where_a_layer_is_missing():
     lines = [line("mono", "sentence_retrieval", "precision@1", layer, 0.1 * layer) for layer in (0, 2)]
     lines += [line("mono", "sentence_retrieval", "precision@1", 1, 0.123, pair="qaa-qac", chance=0.01)]
-    (grid,) = layer_grid(lines, "sentence_retrieval")
+    (grid,) = layer_tables(lines, "sentence_retrieval")
     assert grid.header == ["experiment", "pair", "L0", "L1", "L2", "chance"]
     assert grid.rows == [["mono", "qaa-qab", "0.0", "", "20.0", ""], ["mono", "qaa-qac", "", "12.3", "", "1.00"]]
     assert grid.best == {(0, 4)}
     again = [*lines, line("mono", "sentence_retrieval", "precision@1", 0, 0.5)]
-    assert layer_grid(again, "sentence_retrieval")[0].rows[0][2] == "50.0"
+    assert layer_tables(again, "sentence_retrieval")[0].rows[0][2] == "50.0"
 
 
 def test_numbers_of_no_layer_are_means_over_seeds():

@@ -24,7 +24,7 @@ def test_pretraining_waits_for_nothing(tmp_path, monkeypatch, options):
 def test_the_check_notices_a_wait(tmp_path, monkeypatch):
     data = write_data(tmp_path / "bin", {"en": 60, "fr": 30})
     without_values.watch(monkeypatch, XlingMaskedLMTask)
-    monkeypatch.setattr(bad_loss.Watch, "note", lambda self, sample, *rest: sample["id"].tolist())
+    monkeypatch.setattr(bad_loss.LossWatch, "note", lambda self, sample, *rest: sample["id"].tolist())
     with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
         train(data, tmp_path / "run", "--max-update", 1, "--optimizer", "xling_adam")
 
@@ -57,7 +57,7 @@ def read_numbers(path):
 
 
 def test_a_batch_is_described_only_when_it_is_bad():
-    watch = bad_loss.Watch()
+    watch = bad_loss.LossWatch()
     model, ids = torch.nn.Linear(2, 2), torch.tensor([3, 4])
     watch.note({"net_input": {"lang": "en"}, "id": ids}, model, torch.tensor(float("nan")), 1)
     assert watch.worst() == "loss nan nats in language en, epoch 3, batch 5"
