@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from fairseq_xling.command import name, seed_number
-from fairseq_xling.corpus import parallel
+from fairseq_xling.corpus import process_pool
 
 
 @pytest.mark.parametrize(("text", "number"), [("0", 0), ("1", 1), (str(2**32 - 1), 2**32 - 1), (" 7 ", 7)])
@@ -56,8 +56,8 @@ def test_without_shared_locks_one_process_does_the_work(monkeypatch, capsys):
         def Lock(self):  # noqa: N802
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(parallel.multiprocessing, "get_context", lambda kind: NoLocks())
-    assert list(parallel.ordered_map(str, range(5), 2)) == ["0", "1", "2", "3", "4"]
+    monkeypatch.setattr(process_pool.multiprocessing, "get_context", lambda kind: NoLocks())
+    assert list(process_pool.ordered_map(str, range(5), 2)) == ["0", "1", "2", "3", "4"]
     assert "one process only" in capsys.readouterr().err
 
 

@@ -12,7 +12,7 @@ from typing import IO, Any
 import numpy as np
 
 from fairseq_xling.corpus.encode import EOS, UNK, WordEncoder
-from fairseq_xling.corpus.parallel import ordered_map
+from fairseq_xling.corpus.process_pool import ordered_map
 from fairseq_xling.formats.files import atomic_write, temporary_beside
 from fairseq_xling.formats.text import read_blocks
 

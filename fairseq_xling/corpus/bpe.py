@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import sentencepiece
 
-from fairseq_xling.corpus.parallel import ordered_map
+from fairseq_xling.corpus.process_pool import ordered_map
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.formats.text import read_blocks
 

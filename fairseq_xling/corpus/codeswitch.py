@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
-from fairseq_xling.corpus.parallel import ordered_map
+from fairseq_xling.corpus.process_pool import ordered_map
 from fairseq_xling.corpus.words import change_case
 from fairseq_xling.formats.files import atomic_write
 from fairseq_xling.formats.text import read_blocks

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fairseq_xling.corpus.parallel import ordered_map
+from fairseq_xling.corpus.process_pool import ordered_map
 from fairseq_xling.corpus.sentences import split_sentences
 from fairseq_xling.corpus.words import change_case, clean, tokeniser
 from fairseq_xling.formats.files import atomic_write

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from fairseq_xling.corpus.parallel import ordered_map
+from fairseq_xling.corpus.process_pool import ordered_map
 from fairseq_xling.corpus.sentences import split_sentences
 from fairseq_xling.corpus.wikitext import MEDIA_NAMESPACES, paragraphs
 from fairseq_xling.formats.errors import InputError
