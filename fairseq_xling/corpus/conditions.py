@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,6 @@ def build_condition(
     seed: int = 1,
     workers: int = 1,
     dictionary: Path | None = None,
-    switching: SwitchOptions | None = None,
     allow_unknown: bool = False,
     casing: str | None = None,
 ) -> dict[str, Any]:
@@ -114,8 +113,6 @@ def build_condition(
         Of the sample of wiki_cc and of code-switching.
     dictionary : Path, optional
         Weighted dictionary from source to target for `extra_anchors`.
-    switching : SwitchOptions, optional
-        Rate and cap of `extra_anchors`.
     allow_unknown : bool
         Accept more than 1 % of unknown tokens.
     casing : str, optional
@@ -139,7 +136,7 @@ def build_condition(
         notes = folder / "text" / usual / NAME
         raise InputError(f"the text here is {held} by its notes (cased where there are none), not {casing}", notes)
     if condition.switch:
-        options = replace(switching or SwitchOptions(), seed=seed)
+        options = SwitchOptions(seed=seed)
         weights = read_weighted(dictionary) if dictionary else find_dictionary(folder, *languages)
         text, history["code_switching"] = _switched(folder, text, weights, options, workers)
     options_of_bin = DatabinOptions(

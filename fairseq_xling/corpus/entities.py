@@ -13,8 +13,8 @@ _TYPES = {"NR": "PER", "NS": "LOC", "NT": "ORG", "PERSON": "PER", "GPE": "LOC"}
 _BEGIN, _INSIDE = {"B", "S", "U"}, {"I", "M", "E", "L"}
 
 
-def read_columns(path: Path, tag_column: int = -1) -> Iterator[Sentence]:
-    """Sentences of a column file: first column the token, one column the tag, blank lines between sentences.
+def read_columns(path: Path) -> Iterator[Sentence]:
+    """Sentences of a column file: first column the token, last column the tag, blank lines between sentences.
 
     CoNLL 2003's `-DOCSTART-` lines are left out.
 
@@ -34,7 +34,7 @@ def read_columns(path: Path, tag_column: int = -1) -> Iterator[Sentence]:
             continue
         if len(fields) < 2:
             raise InputError(f"expected a token and a tag, found {line[:60]!r}", path, number)
-        tag = fields[tag_column].strip()
+        tag = fields[-1].strip()
         if tag != "O" and (tag[1:2] != "-" or tag[0] not in _BEGIN | _INSIDE or not tag[2:]):
             raise InputError(f"expected a tag O, B-TYPE or I-TYPE, found {tag[:40]!r}", path, number)
         tokens.append(fields[0])

@@ -90,29 +90,6 @@ class Vocabularies:
         """Ids of the symbols, special ones apart, that occur in this language's training text, array (n,), int64."""
         return self.all_tokens(lang)[self._counts[self._of(lang)] > 0]
 
-    def expect(self, hashes: Mapping[str, str], source: str | os.PathLike[str]) -> None:
-        """Compare with the hashes that a checkpoint carries.
-
-        Parameters
-        ----------
-        hashes : mapping
-            Language to hash; languages that the data does not have are passed over.
-        source : path-like
-            Where the hashes come from, to be named in the error.
-
-        Raises
-        ------
-        InputError
-            The vocabulary of a language is another one.
-        """
-        for lang in self.languages:
-            if lang in hashes and hashes[lang] != self.hash(lang):
-                raise InputError(
-                    f"belongs to another model: vocabulary hash of {lang} is {self.hash(lang)[:12]}, "
-                    f"but {os.fspath(source)} was trained with {hashes[lang][:12]}",
-                    self.folder / lang / "dict.txt",
-                )
-
 
 def known_languages(data_dir: str | os.PathLike[str]) -> list[str]:
     """The languages of a data-bin: those of its manifest, else the folders that hold a `dict.txt`."""

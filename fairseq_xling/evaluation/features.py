@@ -22,7 +22,6 @@ def hidden_states(
     sentences: Sequence[np.ndarray],
     language: str,
     bf16: bool = False,
-    batch_tokens: int = BATCH_TOKENS,
     progress: str | None = None,
 ) -> Iterator[tuple[np.ndarray, list[torch.Tensor], torch.Tensor]]:
     """Encode sentences batch by batch.
@@ -35,7 +34,6 @@ def hidden_states(
     language : str
     bf16 : bool
         Compute in bfloat16.
-    batch_tokens : int
     progress : str, optional
         Label of a progress bar.
 
@@ -57,7 +55,7 @@ def hidden_states(
     if longest > pretrained.longest_row:
         raise InputError(f"a sentence of {longest} tokens; the model was trained on {pretrained.longest_row} at most")
     pad = pretrained.segmenter(language).vocabularies.dictionary(language).pad()
-    batches = length_batches([len(sentence) for sentence in sentences], positions=batch_tokens)
+    batches = length_batches([len(sentence) for sentence in sentences], positions=BATCH_TOKENS)
     device = pretrained.device
     for indices in tqdm(batches, desc=progress, disable=progress is None, leave=False):
         tokens = torch.from_numpy(pad_blocks([sentences[i] for i in indices], pad)).to(device)

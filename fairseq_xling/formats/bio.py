@@ -21,16 +21,13 @@ class TaggedSentence(NamedTuple):
     line: int
 
 
-def read_bio(path: str | os.PathLike[str], conll2003: bool = False) -> Iterator[TaggedSentence]:
-    """The sentences of a file of tokens and tags, plain or compressed.
+def read_bio(path: str | os.PathLike[str]) -> Iterator[TaggedSentence]:
+    """The sentences of a file of tokens and tags, plain or compressed; other formats: `corpus.entities.read_columns`.
 
     Parameters
     ----------
     path : path-like
         ``token<TAB>tag`` or ``token tag`` a line (in a line with a tab, tokens may hold spaces), as WikiAnn.
-    conll2003 : bool
-        The shared task's four columns ``token pos chunk tag``: ``-DOCSTART-`` lines are left out, and its IOB1 tags
-        (a span begins with I- unless it touches one of the same type) become BIO.
 
     Raises
     ------
@@ -39,47 +36,30 @@ def read_bio(path: str | os.PathLike[str], conll2003: bool = False) -> Iterator[
         line are named. A file without a sentence. An I-X that starts a span is let through: real sets hold some, and
         the scorers repair and count them.
     """
-    columns = 4 if conll2003 else 2
     tokens: list[str] = []
     tags: list[str] = []
     first, empty = 0, True
     for number, line in numbered_lines(path):
         if not line.strip():
             if tokens:
-                yield _sentence(tokens, tags, first, conll2003)
+                yield TaggedSentence(tuple(tokens), tuple(tags), first)
                 tokens, tags, empty = [], [], False
             continue
         fields = line.split("\t") if "\t" in line else line.split(" ")
-        if len(fields) != columns:
-            wanted = "token, part of speech, chunk and tag" if conll2003 else "a token and a tag"
-            raise InputError(f"expected {wanted}, found {len(fields)} columns: {line[:60]!r}", path, number)
+        if len(fields) != 2:
+            raise InputError(f"expected a token and a tag, found {len(fields)} columns: {line[:60]!r}", path, number)
         if not fields[0].strip():
             raise InputError(f"a token of no length before the tag {fields[-1][:20]!r}", path, number)
         if not TAG.fullmatch(fields[-1]):
             raise InputError(f"expected a tag O, B-TYPE or I-TYPE, found {fields[-1][:20]!r}", path, number)
-        if conll2003 and fields[0] == "-DOCSTART-":
-            continue
         if not tokens:
             first = number
         tokens.append(fields[0])
         tags.append(fields[-1])
     if tokens:
-        yield _sentence(tokens, tags, first, conll2003)
+        yield TaggedSentence(tuple(tokens), tuple(tags), first)
     elif empty:
         raise InputError("expected tokens and tags, found no sentence", path)
-
-
-def _sentence(tokens: list[str], tags: list[str], line: int, iob1: bool) -> TaggedSentence:
-    return TaggedSentence(tuple(tokens), tuple(from_iob1(tags) if iob1 else tags), line)
-
-
-def from_iob1(tags: Sequence[str]) -> list[str]:
-    """BIO tags for IOB1 tags: an I-X that does not continue a span of type X begins one; BIO tags stay as they are."""
-    before = ("O", *tags)
-    return [
-        f"B-{tag[2:]}" if tag.startswith("I-") and last[2:] != tag[2:] else tag
-        for last, tag in zip(before, tags, strict=False)
-    ]
 
 
 def write_bio(path: str | os.PathLike[str], sentences: Iterable[tuple[Sequence[str], Sequence[str]]]) -> None:

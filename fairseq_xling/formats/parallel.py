@@ -42,11 +42,6 @@ class Parallel:
     def __len__(self) -> int:
         return len(next(iter(self.sentences.values())))
 
-    @property
-    def empty(self) -> dict[str, int]:
-        """Number of empty sentences by language."""
-        return {code: sum(not text.strip() for text in texts) for code, texts in self.sentences.items()}
-
     def pairs(self, source: str, target: str) -> list[tuple[str, str]]:
         """Sentences of two languages side by side, without the rows in which either is empty.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from importlib import metadata
@@ -174,16 +174,12 @@ def select(results: Iterable[Result], **wanted: Any) -> list[Result]:
     return [result for result in results if all(getattr(result, name) in values for name, values in many.items())]
 
 
-def latest(results: Iterable[Result], keys: Collection[str] = FIELDS[:7]) -> list[Result]:
+def latest(results: Iterable[Result]) -> list[Result]:
     """The last result of each measurement, in the order in which measurements first occur.
 
-    Parameters
-    ----------
-    keys : collection of str
-        Fields that make two results the same measurement, made again; by default all from `experiment` to `layer`.
-        Add ``signature`` where one file holds a measurement under several rules or splits.
+    Two results are the same measurement, made again, if all fields from `experiment` to `layer` are the same.
     """
-    return list({tuple(getattr(result, key) for key in keys): result for result in results}.values())
+    return list({tuple(getattr(result, name) for name in FIELDS[:7]): result for result in results}.values())
 
 
 def signature(**parts: str | float | bool | None) -> str:

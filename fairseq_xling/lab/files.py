@@ -61,7 +61,7 @@ class _Writer:
         self.world = World(options.seed, options.size)
         typologies = dict(LANGUAGES)
         if options.shared is not None:
-            typologies["qab"] = typologies["qab"].with_options(shared_words=options.shared)
+            typologies["qab"] = typologies["qab"].with_shared_words(options.shared)
         self.languages = {code: Language(code, self.world, options.seed, t) for code, t in typologies.items()}
         self.held_out: dict[str, set[str]] = {code: set() for code in self.languages}
         self.trained: dict[str, set[str]] = {code: set() for code in self.languages}

@@ -64,14 +64,9 @@ class Typology:
     gendered_articles: bool = False
     contractions: int = 0
 
-    def with_options(self, shared_words: float | None = None, order: dict[str, int] | None = None) -> Typology:
-        """The same language with another share of common words (names go along) or another word order."""
-        changed = self
-        if shared_words is not None:
-            changed = replace(changed, shared_words=shared_words, shared_names=min(1.0, 2 * shared_words))
-        if order is not None:
-            changed = replace(changed, order=changed.order | order)
-        return changed
+    def with_shared_words(self, share: float) -> Typology:
+        """The same language with another share of words that are spelt as in the source; of names, twice that."""
+        return replace(self, shared_words=share, shared_names=min(1.0, 2 * share))
 
 
 NOUN_ADJECTIVE = {"quality": 1, "degree": 1}

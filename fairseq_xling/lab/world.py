@@ -49,7 +49,6 @@ class World:
         if size < SMALLEST:
             raise InputError(f"a vocabulary of size {size}: expected at least {SMALLEST}")
         rng = np.random.default_rng([seed, 1])
-        self.seed, self.size = seed, size
         self.inventory = draw_inventory(rng, size)
         self.topics = draw_topics(np.random.default_rng([seed, 2]), topics)
         weights = 1 / (np.arange(topics) + 1.5)
@@ -98,10 +97,9 @@ class World:
         items, cumulative = self._tables[key]
         return items[bisect(cumulative, rng.random())]
 
-    def meaning(self, rng: random.Random, domain: str = "wiki", topic: int | None = None) -> Meaning:
-        """Draw a sentence's meaning, of the given topic or of a topic drawn as the domain has it."""
-        if topic is None:
-            topic = self.draw(("topic", domain), rng)
+    def meaning(self, rng: random.Random, domain: str = "wiki") -> Meaning:
+        """Draw what a sentence says: first a topic, with its frequency in the domain, then a clause about it."""
+        topic = self.draw(("topic", domain), rng)
         return Meaning(topic, self._clause(topic, rng, "root"))
 
     def _clause(self, topic: int, rng: random.Random, role: str) -> Node:

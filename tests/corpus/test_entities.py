@@ -1,6 +1,10 @@
-"""Converters of named-entity sets."""
+"""Converters of named-entity sets; seqeval as an independent reader of IOB1."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from seqeval.metrics.sequence_labeling import get_entities
+from seqeval.scheme import IOB1, Entities
 
 from fairseq_xling.corpus.entities import read_columns, realign, to_bio
 from fairseq_xling.formats.errors import InputError
@@ -82,3 +86,22 @@ def test_realigning_real_entities_keeps_most_of_them(shared_data):
         before += sum(tag[0] == "B" for tag in to_bio(sentence.tags))
         after += sum(tag[0] == "B" for tag in tags)
     assert 0.95 * before < after <= before
+
+
+TAGS = st.lists(st.sampled_from(["O", "I-A", "B-A", "I-B", "B-B"]), min_size=1, max_size=8)
+
+
+@given(TAGS)
+def test_iob1_has_the_spans_that_seqeval_finds(tags: list[str]) -> None:
+    """In IOB1 a B-X is valid only between spans of one type; the generated tags are made so."""
+    iob1 = [
+        tag if not tag.startswith("B") or (place and tags[place - 1][2:] == tag[2:]) else f"I{tag[1:]}"
+        for place, tag in enumerate(tags)
+    ]
+    (theirs,) = Entities([iob1], IOB1).entities
+    converted = to_bio(iob1)
+    assert {(e.start, e.end - 1, e.tag) for e in theirs} == {(s, e, t) for t, s, e in get_entities(converted)}
+    assert all(
+        not tag.startswith("I-") or last[2:] == tag[2:] for last, tag in zip(["O", *converted], converted, strict=False)
+    )
+    assert to_bio(converted) == converted

@@ -89,15 +89,6 @@ def test_a_dictionary_that_differs_from_the_common_one(copy):
     assert error.value.line == 6
 
 
-def test_hashes_of_a_checkpoint(bins):
-    vocabularies = Vocabularies.load(bins / "separate")
-    hashes = {lang: vocabularies.hash(lang) for lang in vocabularies.languages}
-    vocabularies.expect(hashes, "model.pt")
-    vocabularies.expect({**hashes, "de": "0"}, "model.pt")
-    with pytest.raises(InputError, match="belongs to another model: vocabulary hash of fr"):
-        vocabularies.expect({**hashes, "fr": hashes["en"]}, "model.pt")
-
-
 @pytest.mark.parametrize("mode", MODES)
 def test_the_segmenter_encodes_as_binarising_does(bins, mode):
     for lang in ("en", "fr"):

@@ -1,4 +1,4 @@
-"""BIO columns: separators, CoNLL-2003, malformed lines, real data, seqeval as an independent reader of IOB1."""
+"""BIO columns: separators, malformed lines, real data."""
 
 from __future__ import annotations
 
@@ -7,17 +7,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from seqeval.metrics.sequence_labeling import get_entities
-from seqeval.scheme import IOB1, Entities
 
-from fairseq_xling.formats.bio import TaggedSentence, from_iob1, read_bio, write_bio
+from fairseq_xling.formats.bio import TaggedSentence, read_bio, write_bio
 from fairseq_xling.formats.errors import InputError
 
 
-def read(tmp_path: Path, text: str, conll2003: bool = False) -> list[TaggedSentence]:
+def read(tmp_path: Path, text: str) -> list[TaggedSentence]:
     path = tmp_path / "file.tsv"
     path.write_text(text, encoding="utf-8", newline="")
-    return list(read_bio(path, conll2003))
+    return list(read_bio(path))
 
 
 @pytest.mark.parametrize(
@@ -39,61 +37,29 @@ def test_tab_separated_tokens_may_hold_spaces(tmp_path: Path) -> None:
     assert read(tmp_path, "10 000\tO\nna\u00efve\u00a0x O\n")[0].tokens == ("10 000", "na\u00efve\u00a0x")
 
 
-def test_conll2003(tmp_path: Path) -> None:
-    text = (
-        "-DOCSTART- -X- -X- O\n\nEU NNP I-NP I-ORG\nrejects VBZ I-VP O\nGerman JJ I-NP I-MISC\n"
-        "Peter NNP B-NP B-MISC\n\n-DOCSTART- -X- -X- O\n\nLeeds NNP I-NP I-LOC\n"
-    )
-    first, second = read(tmp_path, text, conll2003=True)
-    assert first.tags == ("B-ORG", "O", "B-MISC", "B-MISC")
-    assert (first.line, second.line) == (3, 10)
-    assert second[:2] == (("Leeds",), ("B-LOC",))
-
-
 @pytest.mark.parametrize(
-    ("text", "conll2003", "line", "expected"),
+    ("text", "line", "expected"),
     [
-        ("", False, None, "no sentence"),
-        ("\n\n", False, None, "no sentence"),
-        ("-DOCSTART- -X- -X- O\n\n", True, None, "no sentence"),
-        ("a\tO\n\tO\n", False, 2, "no length"),
-        ("a\tO\n O\n", False, 2, "no length"),
-        ("a\tO\n\u3000\tO\n", False, 2, "no length"),
-        ("a\tO\nb\n", False, 2, "a token and a tag, found 1"),
-        ("a O\nb  O\n", False, 2, "found 3"),
-        ("a\tO\tO\n", False, 1, "found 3"),
-        ("a O\n", True, 1, "token, part of speech, chunk and tag, found 2"),
-        ("a\tX-PER\n", False, 1, "O, B-TYPE or I-TYPE, found 'X-PER'"),
-        ("a\tB-\n", False, 1, "found 'B-'"),
-        ("a\t\n", False, 1, "found ''"),
-        ("a\to\n", False, 1, "found 'o'"),
-        ("a\tO \n", False, 1, "found 'O '"),
+        ("", None, "no sentence"),
+        ("\n\n", None, "no sentence"),
+        ("a\tO\n\tO\n", 2, "no length"),
+        ("a\tO\n O\n", 2, "no length"),
+        ("a\tO\n\u3000\tO\n", 2, "no length"),
+        ("a\tO\nb\n", 2, "a token and a tag, found 1"),
+        ("a O\nb  O\n", 2, "found 3"),
+        ("a\tO\tO\n", 1, "found 3"),
+        ("a\tX-PER\n", 1, "O, B-TYPE or I-TYPE, found 'X-PER'"),
+        ("a\tB-\n", 1, "found 'B-'"),
+        ("a\t\n", 1, "found ''"),
+        ("a\to\n", 1, "found 'o'"),
+        ("a\tO \n", 1, "found 'O '"),
     ],
 )
-def test_malformed_lines_are_named(tmp_path: Path, text: str, conll2003: bool, line: int | None, expected: str) -> None:
+def test_malformed_lines_are_named(tmp_path: Path, text: str, line: int | None, expected: str) -> None:
     with pytest.raises(InputError) as caught:
-        read(tmp_path, text, conll2003)
+        read(tmp_path, text)
     assert expected in caught.value.message
     assert caught.value.line == line
-
-
-TAGS = st.lists(st.sampled_from(["O", "I-A", "B-A", "I-B", "B-B"]), min_size=1, max_size=8)
-
-
-@given(TAGS)
-def test_iob1_has_the_spans_that_seqeval_finds(tags: list[str]) -> None:
-    """In IOB1 a B-X is valid only between spans of one type; the generated tags are made so."""
-    iob1 = [
-        tag if not tag.startswith("B") or (place and tags[place - 1][2:] == tag[2:]) else f"I{tag[1:]}"
-        for place, tag in enumerate(tags)
-    ]
-    (theirs,) = Entities([iob1], IOB1).entities
-    converted = from_iob1(iob1)
-    assert {(e.start, e.end - 1, e.tag) for e in theirs} == {(s, e, t) for t, s, e in get_entities(converted)}
-    assert all(
-        not tag.startswith("I-") or last[2:] == tag[2:] for last, tag in zip(["O", *converted], converted, strict=False)
-    )
-    assert from_iob1(converted) == converted
 
 
 TOKENS = st.text(st.characters(exclude_characters="\t\n\r\0\ufeff", exclude_categories=["Cs"]), min_size=1).filter(

@@ -128,8 +128,6 @@ def test_select_and_latest() -> None:
         select(results, lang="fr")
     again = replace(results[4], value=0.9, n=10)
     assert latest([*results, again]) == [*results[:4], again, *results[5:]]
-    other_rule = replace(results[0], signature="rule:other")
-    assert len(latest([*results, other_rule], (*FIELDS[:7], "signature"))) == 10
 
 
 def test_signature_carries_versions() -> None:

@@ -10,7 +10,6 @@ import pytest
 from fairseq_xling.lab import LANGUAGES, Language
 from fairseq_xling.lab.concepts import ENTITY
 from fairseq_xling.lab.language import always, sometimes
-from fairseq_xling.lab.typology import ORDER
 
 CODES = list(LANGUAGES)
 
@@ -220,11 +219,8 @@ def test_unknown_code_names_the_known_ones(world):
         Language("xx", world)
 
 
-def test_options_change_only_what_they_name(world):
-    alike = Language("qab", world, 3, LANGUAGES["qab"].with_options(shared_words=1.0))
+def test_a_language_may_share_all_words(world):
+    alike = Language("qab", world, 3, LANGUAGES["qab"].with_shared_words(1.0))
     source = Language("qaa", world, 3)
     nouns = world.inventory.members("noun")
     assert all(alike.lexicon.stems[n][0] == source.lexicon.stems[n][0] for n in nouns)
-    turned = LANGUAGES["qab"].with_options(order={"object": -2})
-    assert turned.order == ORDER | {"object": -2}
-    assert turned.shared_words == LANGUAGES["qab"].shared_words

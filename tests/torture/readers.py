@@ -145,11 +145,9 @@ def bio(folder: Path) -> None:
 
 def conll2003(folder: Path) -> None:
     from fairseq_xling.corpus.entities import read_columns, to_bio
-    from fairseq_xling.formats.bio import read_bio
 
     for _, tags in read_columns(folder / "files/conll.txt"):
         to_bio(tags)
-    _all(read_bio(folder / "files/conll.txt", conll2003=True))
 
 
 def nli(folder: Path) -> None:
