@@ -8,15 +8,13 @@ from pathlib import Path
 from fairseq_xling.command import run_command
 from fairseq_xling.evaluation.numbers import Numbers, add_result_options, named
 from fairseq_xling.evaluation.sides import add_side_options, load_sides
-from fairseq_xling.evaluation.structure import TRANSLATION
+from fairseq_xling.evaluation.structure import CONTEXTUAL_TRANSLATION, TRANSLATION
 from fairseq_xling.evaluation.word_means import WordMeans
 from fairseq_xling.evaluation.word_translation import METHODS, WordTranslation, align, as_compared, translate
 from fairseq_xling.evaluation.word_vectors import WordVectors, embedding_words, one_subword_words, read_vectors
 from fairseq_xling.formats.dictionary import read_pairs
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.formats.results import signature
-
-CONTEXTUAL = "contextual_word_translation"
 
 EXAMPLE = """
 Words are compared that are one subword in their language's vocabulary and occur in its training text; the candidates
@@ -73,7 +71,7 @@ def main() -> None:
         means = [WordMeans.load(folder) for folder in args.means]
         if means[0].layers != means[1].layers:
             raise InputError(f"{means[0].layers} layers of word means, but {means[1].layers} here", args.means[1])
-        task, what, layers = CONTEXTUAL, f"means_of_{args.least}_or_more", range(means[0].layers)
+        task, what, layers = CONTEXTUAL_TRANSLATION, f"means_of_{args.least}_or_more", range(means[0].layers)
         found = [measure(*(restricted(m.layer(layer, args.least), i) for i, m in enumerate(means))) for layer in layers]
     elif args.vectors:
         what = "+".join(path.name for path in args.vectors)

@@ -11,13 +11,13 @@ from typing import IO, Any
 
 import numpy as np
 
-from fairseq_xling.corpus.encode import EOS, UNK, WordEncoder
+from fairseq_xling.corpus.encode import WordEncoder
+from fairseq_xling.corpus.lines import LONGEST_SENTENCE
 from fairseq_xling.corpus.process_pool import ordered_map
+from fairseq_xling.formats.dict_txt import EOS, UNK
 from fairseq_xling.formats.files import atomic_write, temporary_beside
 from fairseq_xling.formats.text import read_blocks
 
-LONGEST_LINE = 1 << 20
-"""Longer lines (bytes) are no sentences: they are left out and counted."""
 _MAGIC = b"MMIDIDX\x00\x00"
 _TYPE_CODE: dict[type, int] = {np.uint16: 8, np.uint32: 9}  # of fairseq.data.indexed_dataset
 _encoder: tuple[WordEncoder, int] | None = None  # of this worker, with the number of ids
@@ -154,12 +154,12 @@ def _clean(block: bytes) -> bool:
         block.decode("utf-8")
     except UnicodeDecodeError:
         return False
-    return len(block) <= LONGEST_LINE or max(map(len, block.split(b"\n"))) <= LONGEST_LINE
+    return len(block) <= LONGEST_SENTENCE or max(map(len, block.split(b"\n"))) <= LONGEST_SENTENCE
 
 
 def _bad_lines(lines: list[bytes]) -> dict[int, str]:
     """Lines (counted from 0) that cannot be sentences, with the reason."""
-    bad = {number: "too_long" for number, line in enumerate(lines) if len(line) > LONGEST_LINE}
+    bad = {number: "too_long" for number, line in enumerate(lines) if len(line) > LONGEST_SENTENCE}
     bad.update({number: "not_utf8" for number, line in enumerate(lines) if not _is_utf8(line)})
     return bad
 

@@ -13,9 +13,7 @@ import numpy as np
 import sentencepiece
 
 from fairseq_xling.corpus.word_memory import WordMemory, Words
-
-EOS, UNK = 2, 3
-"""fairseq's ids of `</s>` and `<unk>`."""
+from fairseq_xling.formats.dict_txt import EOS, MASK, SPECIAL, UNK
 
 
 def symbol_of(piece: str, lang: str, mode: str) -> str:
@@ -33,7 +31,7 @@ def symbols_of(pieces: Iterable[str], lang: str, mode: str) -> list[str]:
 
 def plain_pieces(processor: sentencepiece.SentencePieceProcessor) -> list[str]:
     """The subwords of a model that can stand in a `dict.txt`, in order, without control symbols."""
-    special = {"<s>", "<pad>", "</s>", "<unk>", "<mask>"}
+    special = {*SPECIAL, MASK}
     pieces = (processor.id_to_piece(i) for i in range(processor.get_piece_size()) if not _is_control(processor, i))
     return [piece for piece in pieces if piece not in special and not any(char.isspace() for char in piece)]
 

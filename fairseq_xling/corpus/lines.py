@@ -14,8 +14,8 @@ from fairseq_xling.corpus.words import change_case, clean, tokeniser
 from fairseq_xling.formats.files import atomic_write
 from fairseq_xling.formats.text import read_blocks
 
-LONGEST_LINE = 1 << 20
-"""Longer lines (bytes) are left out and counted."""
+LONGEST_SENTENCE = 1 << 20
+"""Bytes; a longer line is no sentence: it is left out and counted."""
 _NOTED = ("not_utf8", "too_long", "not_json")
 
 
@@ -137,7 +137,7 @@ def _run_block(block: bytes) -> tuple[list[bytes], Counter[str], dict[str, int]]
 
 def _run_line(raw: bytes, counts: Counter[str]) -> tuple[str, list[bytes]]:
     step = _step
-    if len(raw) > LONGEST_LINE:
+    if len(raw) > LONGEST_SENTENCE:
         return "too_long", []
     try:
         text = raw.decode("utf-8")

@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 from fairseq_xling.corpus.entities import realign
 from fairseq_xling.corpus.lines import LineStep
@@ -108,10 +108,11 @@ class Pocket:
                 return False
         return True
 
-    def _write(self, name: str, write: Callable[[Path], object]) -> None:
+    def _write(self, name: str, write: Callable[..., object], *content: Any) -> None:
+        """Write a file by ``write(path, *content)``, unless it is there."""
         path = self.out / name
         if not path.is_file():
-            write(path)
+            write(path, *content)
         self.done.append(name)
 
     # Running text
@@ -163,12 +164,12 @@ class Pocket:
                 train, test = muse / f"{a}-{b}.0-5000.txt", muse / f"{a}-{b}.5000-5750.txt"
                 if not self._need(train, test):
                     continue
-                self._write(f"dictionaries/{a}-{b}.train.txt", partial(_copy_pairs, train))
-                self._write(f"dictionaries/{a}-{b}.test.txt", partial(_copy_pairs, test))
-                self._write(f"dictionaries/{a}-{b}.weighted.tsv", partial(self._weighted, a, b))
+                self._write(f"dictionaries/{a}-{b}.train.txt", _copy_pairs, train)
+                self._write(f"dictionaries/{a}-{b}.test.txt", _copy_pairs, test)
+                self._write(f"dictionaries/{a}-{b}.weighted.tsv", self._weighted, a, b)
         self.absent.append("dictionaries of fr, ru, zh with each other: no set; conditions go through English")
 
-    def _weighted(self, a: str, b: str, path: Path) -> None:
+    def _weighted(self, path: Path, a: str, b: str) -> None:
         """Quality: the number of sources that have the pair (both directions of MUSE, Wiktionary, PanLex)."""
         english, other = ("en", b) if a == "en" else ("en", a)
         muse, total = self.source / "muse", Weights()
@@ -203,12 +204,12 @@ class Pocket:
                 path = self.source / f"ud/{name}/{name}-ud-{split}.conllu.gz"
                 target = split if lang == "en" else "test"
                 if (split == "dev" or lang == "en") and self._need(path):
-                    self._write(f"ud/{lang}-{target}.conllu", partial(_copy_text, path))
+                    self._write(f"ud/{lang}-{target}.conllu", _copy_text, path)
             pud = self.source / f"ud_pud/{lang}_pud.even.conllu.gz"
             if self._need(pud):
-                self._write(f"ud/{lang}-pud.conllu", partial(_copy_text, pud))
+                self._write(f"ud/{lang}-pud.conllu", _copy_text, pud)
                 if lang == "en":
-                    self._write("ud/en-test.conllu", partial(_copy_text, pud))
+                    self._write("ud/en-test.conllu", _copy_text, pud)
         self.absent.append("ud: test splits of the treebanks; <lang>-test is the released dev split (en: PUD)")
         self.absent.append("ud/{fr,ru,zh}-train: not needed for zero-shot transfer from English")
 
@@ -227,7 +228,7 @@ class Pocket:
                     {"train": sentences} if split == "train" else {"dev": sentences[:half], "test": sentences[half:]}
                 )
                 for name, part in parts.items():
-                    self._write(f"ner/{lang}.{name}.tsv", partial(_write_sentences, part))
+                    self._write(f"ner/{lang}.{name}.tsv", write_bio, part)
         self.absent.append("ner: CoNLL 2003 and the Chinese set are licensed (see docs/preprocessing.md)")
 
     def entailment(self) -> None:
@@ -237,19 +238,19 @@ class Pocket:
             if lang == "ru":
                 self.absent.append("nli/ru.train: no translation there; not needed for zero-shot transfer")
             elif self._need(train):
-                self._write(f"nli/{lang}.train.tsv", partial(_write_pairs, list(read_nli(train))))
+                self._write(f"nli/{lang}.train.tsv", write_nli, list(read_nli(train)))
             if self._need(dev):
                 pairs = list(read_nli(dev))
                 half = len(pairs) // 6 * 3  # three hypotheses of a premise stay together
-                self._write(f"nli/{lang}.dev.tsv", partial(_write_pairs, pairs[:half]))
-                self._write(f"nli/{lang}.test.tsv", partial(_write_pairs, pairs[half:]))
+                self._write(f"nli/{lang}.dev.tsv", write_nli, pairs[:half])
+                self._write(f"nli/{lang}.test.tsv", write_nli, pairs[half:])
 
     def parallel(self) -> None:
         """XNLI's sentences to fit alignments on, PUD's to test on."""
         for split, name in (("train", "xnli/parallel.dev.tsv.gz"), ("test", "ud_pud/parallel.even.tsv")):
             if self._need(self.source / name):
                 table = read_table(self.source / name)
-                self._write(f"parallel/{split}.tsv", partial(_write_parallel, Parallel(table.sentences)))
+                self._write(f"parallel/{split}.tsv", write_table, Parallel(table.sentences))
 
     def tatoeba(self) -> None:
         """LASER's files under their own names; they must have the same number of lines."""
@@ -259,7 +260,7 @@ class Pocket:
                 paths = tatoeba_paths(folder, lang)
                 read_aligned(paths)
                 for path in paths.values():
-                    self._write(f"tatoeba/{path.name}", partial(_copy_text, path))
+                    self._write(f"tatoeba/{path.name}", _copy_text, path)
 
 
 @contextmanager
@@ -293,22 +294,10 @@ def _plain(entry: str) -> str:
     return " ".join(entry.replace(_STRESS, "").lower().split())
 
 
-def _copy_pairs(source: Path, path: Path) -> None:
+def _copy_pairs(path: Path, source: Path) -> None:
     write_pairs(path, read_pairs(source))
 
 
-def _copy_text(source: Path, path: Path) -> None:
+def _copy_text(path: Path, source: Path) -> None:
     with open_bytes(source) as stream, atomic_write(path, "wb", sync=False) as out:
         shutil.copyfileobj(stream, out)
-
-
-def _write_sentences(sentences: list[tuple[Sequence[str], Sequence[str]]], path: Path) -> None:
-    write_bio(path, sentences)
-
-
-def _write_pairs(pairs: list, path: Path) -> None:
-    write_nli(path, pairs)
-
-
-def _write_parallel(table: Parallel, path: Path) -> None:
-    write_table(path, table)

@@ -18,13 +18,12 @@ from numpy.typing import NDArray
 
 from fairseq_xling.data.blocks import pad_blocks
 from fairseq_xling.data.length_batches import length_batches
+from fairseq_xling.formats.dict_txt import EOS
 
 Array = NDArray[np.int64]
 
 IGNORED = -100
 """Target of what the losses leave out: a word that is not there, or whose label the model does not know."""
-
-EOS = 2
 
 
 class Item(NamedTuple):

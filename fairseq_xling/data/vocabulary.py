@@ -10,9 +10,9 @@ import numpy as np
 import sentencepiece
 from fairseq.data import Dictionary
 
-from fairseq_xling.corpus.encode import UNK, symbols_of
+from fairseq_xling.corpus.encode import symbols_of
 from fairseq_xling.corpus.words import change_case, clean, tokeniser
-from fairseq_xling.formats.dict_txt import MASK, SPECIAL, read_dict, vocabulary_hash
+from fairseq_xling.formats.dict_txt import MASK, SPECIAL, UNK, read_dict, vocabulary_hash
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.formats.manifest import NAME, read_manifest
 

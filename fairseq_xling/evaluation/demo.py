@@ -15,6 +15,7 @@ from tqdm import tqdm
 from fairseq_xling.evaluation.demo_figures import layer_figure, loss_figure, translation_figure
 from fairseq_xling.evaluation.demo_table import demo_table
 from fairseq_xling.evaluation.figure_file import write_figure
+from fairseq_xling.evaluation.figure_series import RANDOM
 from fairseq_xling.evaluation.pretrained import Pretrained
 from fairseq_xling.evaluation.report import Page, write_page
 from fairseq_xling.evaluation.structure import RETRIEVAL, SIMILARITY, sentence_structure, word_structure
@@ -27,8 +28,6 @@ from fairseq_xling.formats.results import Result, Run, append_results, read_resu
 ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENTS = ("default", "no_anchors", "sep_emb_l1-6")
 PAIR = "qaa-qab"
-RANDOM = "random:"
-"""In front of an experiment's name: the same architecture, untrained."""
 
 
 class Demo:

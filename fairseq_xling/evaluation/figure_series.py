@@ -10,7 +10,7 @@ from fairseq_xling.evaluation.structure import RETRIEVAL, SIMILARITY
 from fairseq_xling.formats.results import Result, latest, parse_signature, select
 
 RANDOM = "random:"
-"""In front of an experiment's name: its untrained twin."""
+"""In front of an experiment's name: the same architecture with random weights, untrained."""
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,9 @@ from matplotlib.ticker import MaxNLocator
 
 from fairseq_xling.evaluation.figure_file import COLOURS, MARKERS, write_figure
 from fairseq_xling.evaluation.figure_series import Names, Series, correlations, pairs_of, series
-from fairseq_xling.evaluation.structure import RETRIEVAL, SIMILARITY, TRANSLATION
+from fairseq_xling.evaluation.structure import CONTEXTUAL_TRANSLATION, RETRIEVAL, SIMILARITY, TRANSLATION
 from fairseq_xling.formats.results import Result
 
-CONTEXTUAL_TRANSLATION = "contextual_word_translation"
 TRANSFER = {"contextual_ner": ("f1", "NER (F1)"), "contextual_parsing": ("las", "Parsing (LAS)")}
 
 Draw = Callable[[Sequence[Result], Names], Figure | None]

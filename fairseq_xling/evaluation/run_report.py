@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from fairseq_xling.evaluation.figure3 import figure3
 from fairseq_xling.evaluation.figure_series import Names, correlations, on_one_data_set
-from fairseq_xling.evaluation.figures import CONTEXTUAL_TRANSLATION, FIGURES, TRANSFER
+from fairseq_xling.evaluation.figures import FIGURES, TRANSFER
 from fairseq_xling.evaluation.layer_tables import LayerTable, layer_tables, single_numbers
 from fairseq_xling.evaluation.report import Page
 from fairseq_xling.evaluation.shapes import shapes, summary
-from fairseq_xling.evaluation.structure import RETRIEVAL, SIMILARITY, TRANSLATION
+from fairseq_xling.evaluation.structure import CONTEXTUAL_TRANSLATION, RETRIEVAL, SIMILARITY, TRANSLATION
 from fairseq_xling.evaluation.table1 import METRICS, make_table
 from fairseq_xling.evaluation.table1_text import caption, to_rows
 from fairseq_xling.formats.errors import InputError

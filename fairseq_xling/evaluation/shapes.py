@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from fairseq_xling.evaluation.figure_series import Names, Series, correlations, pairs_of, series
-from fairseq_xling.evaluation.figures import CONTEXTUAL_TRANSLATION, TRANSFER
-from fairseq_xling.evaluation.structure import RETRIEVAL, SIMILARITY, TRANSLATION
+from fairseq_xling.evaluation.figures import TRANSFER
+from fairseq_xling.evaluation.structure import CONTEXTUAL_TRANSLATION, RETRIEVAL, SIMILARITY, TRANSLATION
 from fairseq_xling.formats.results import Result
 
 

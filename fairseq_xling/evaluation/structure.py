@@ -10,6 +10,8 @@ from fairseq_xling.evaluation.word_translation import embedding_translation, lis
 from fairseq_xling.formats.results import Result, Run, signature
 
 RETRIEVAL, TRANSLATION, SIMILARITY = "sentence_retrieval", "word_translation", "similarity"
+CONTEXTUAL_TRANSLATION = "contextual_word_translation"
+"""Names of tasks in ``results.jsonl``."""
 
 
 def sentence_structure(pretrained: Pretrained, run: Run, parallel: dict[str, list[str]], data: str) -> list[Result]:

@@ -12,9 +12,9 @@ from tqdm import tqdm
 
 from fairseq_xling.data.labelled import LabelledBatches
 from fairseq_xling.data.labelled_task import Baselines, Score
+from fairseq_xling.evaluation.numbers import named
 from fairseq_xling.evaluation.pretrained import default_device
 from fairseq_xling.formats.errors import InputError
-from fairseq_xling.formats.files import sha256_of_file
 from fairseq_xling.formats.manifest import read_manifest
 from fairseq_xling.formats.results import Result, Run, signature
 from fairseq_xling.models.transfer import XlingTransferModel
@@ -137,7 +137,7 @@ class FineTuned:
     ) -> dict[str, str]:
         vocabulary = self.task.vocabulary_infos(self.description)[language].digest
         parts = {
-            "data": f"{path.name}@{sha256_of_file(path)[:8]}",
+            "data": named(path),
             "split": split,
             "language": language,
             "source": self.description.source,

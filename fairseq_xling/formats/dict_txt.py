@@ -13,6 +13,7 @@ from fairseq_xling.formats.text import read_lines
 
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
 """In the order of their ids, 0 to 3; `dict.txt` does not list them."""
+EOS, UNK = SPECIAL.index("</s>"), SPECIAL.index("<unk>")
 MASK = "<mask>"
 
 

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from fairseq_xling.corpus import binarise as binarise_module
 from fairseq_xling.corpus.binarise import binarise
 from fairseq_xling.corpus.bpe import count_words, train_bpe
-from fairseq_xling.corpus.encode import UNK, WordEncoder, id_dtype, plain_pieces, symbol_of
+from fairseq_xling.corpus.encode import WordEncoder, id_dtype, plain_pieces, symbol_of
 from fairseq_xling.corpus.subwords import dictionaries
 from fairseq_xling.corpus.word_memory import WordMemory, Words
+from fairseq_xling.formats.dict_txt import UNK
 from tests.corpus.worlds import ODD, sentences, write_lines
 
 LATIN, CYRILLIC = "abcdeéins", "абвгдеи"
