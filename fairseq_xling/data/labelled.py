@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from fairseq.data import FairseqDataset
 from numpy.typing import NDArray
 
+from fairseq_xling.data.batch_dataset import BatchDataset
 from fairseq_xling.data.blocks import pad_blocks
 from fairseq_xling.data.length_batches import length_batches
 from fairseq_xling.formats.dict_txt import EOS
@@ -113,7 +113,7 @@ class Gold:
     examples: list[Any]
 
 
-class LabelledBatches(FairseqDataset):
+class LabelledBatches(BatchDataset):
     """Batches of labelled items of one language; an item of this dataset is a whole batch.
 
     Which examples a batch holds follows from the seed, the epoch and the number of the batch alone, so that fairseq
@@ -227,16 +227,6 @@ class LabelledBatches(FairseqDataset):
             "decisions": _decisions(target),
             "gold": Gold([self.gold[index] for index in chosen.tolist()]),
         }
-
-    def collater(self, samples: list[dict[str, Any]]) -> dict[str, Any]:
-        """The single batch out of its list."""
-        return samples[0] if samples else {}
-
-    def num_tokens(self, index: int) -> int:
-        """Batches are laid out here, not by fairseq."""
-        raise TypeError("batches are laid out by the dataset, not by size")
-
-    size = num_tokens
 
 
 def _flat_words(items: Sequence[Item], length: int) -> torch.Tensor:

@@ -1,8 +1,7 @@
 """Masked batches of one language each, as fairseq's iterators want them.
 
-An item of these datasets is a whole batch: fairseq's `EpochBatchIterator` shards, buffers and resumes
-over "batches" of one item each, and loader workers build and mask whole batches. The key of an item
-names epoch and batch, so workers need no state.
+An item is a whole batch (`BatchDataset`). Its key names epoch and batch, from which everything in it follows, so
+loader workers need no state.
 """
 
 from __future__ import annotations
@@ -12,9 +11,9 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from fairseq.data import FairseqDataset
 from numpy.typing import NDArray
 
+from fairseq_xling.data.batch_dataset import BatchDataset
 from fairseq_xling.data.blocks import TokenFile, pad_blocks
 from fairseq_xling.data.masking import MaskingRule, mask_batch, mask_rows
 from fairseq_xling.data.schedule import BlockOrder, EpochPlan, LanguageSchedule, plan_epoch
@@ -95,18 +94,6 @@ class BatchMasker:
         }
 
 
-class _BatchDataset(FairseqDataset):
-    """Items are whole batches; collating takes the single item out of its list."""
-
-    def collater(self, samples: list[dict[str, Any]]) -> dict[str, Any]:
-        return samples[0] if samples else {}
-
-    def num_tokens(self, index: int) -> int:
-        raise TypeError("batches are laid out by the schedule, not by size")
-
-    size = num_tokens
-
-
 def _read(corpus: Blocks, chosen: NDArray[np.int64], largest: int) -> list[NDArray[np.int64]]:
     """The tokens of some blocks; InputError where one is not in the vocabulary, whose last id is `largest`."""
     blocks = corpus.read(chosen)
@@ -117,7 +104,7 @@ def _read(corpus: Blocks, chosen: NDArray[np.int64], largest: int) -> list[NDArr
     return blocks
 
 
-class ScheduledBatches(_BatchDataset):
+class ScheduledBatches(BatchDataset):
     """Training batches: languages drawn by the schedule, blocks in a new random order every pass.
 
     Parameters
@@ -172,7 +159,7 @@ class ScheduledBatches(_BatchDataset):
         return self.masker.sample(_read(self.blocks[language], chosen, self.masker.mask_index[language]), language, key)
 
 
-class ValidationBatches(_BatchDataset):
+class ValidationBatches(BatchDataset):
     """Every block once, language after language, masked in the same way every time.
 
     The masks of a block depend on its place in its file alone: so another seed, another size of batches, another number

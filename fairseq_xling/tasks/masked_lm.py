@@ -12,7 +12,6 @@ from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from fairseq.tasks import register_task
 from omegaconf import II, MISSING
 
-from fairseq_xling.command import runs_fairseq, show_input_errors_in_one_line
 from fairseq_xling.data.blocks import SentenceBlocks, StreamBlocks, TokenFile
 from fairseq_xling.data.masked_lm_dataset import BatchMasker, ScheduledBatches, ValidationBatches
 from fairseq_xling.data.masking import ALWAYS_MASKED, MaskingRule
@@ -23,13 +22,13 @@ from fairseq_xling.models.compilation import can_compile, compile_layers, start_
 from fairseq_xling.models.encoder import VocabularyInfo
 from fairseq_xling.models.shape import Shape
 from fairseq_xling.sharing import Sharing
-from fairseq_xling.tasks import bad_loss, precision, preemption, process_group, seeding, unread_log, weight_average
+from fairseq_xling.tasks import bad_loss, preemption
 from fairseq_xling.tasks.allocator import keep_freed_memory
 from fairseq_xling.tasks.metrics_log import MetricsLog
 from fairseq_xling.tasks.step_graph import StepGraphs
 from fairseq_xling.tasks.throughput import TimedBatches, Utilisation, measure_matrix_rate
 from fairseq_xling.tasks.training_report import Pace, count_parameters, describe_epoch
-from fairseq_xling.tasks.training_step import AutocastTask, Step
+from fairseq_xling.tasks.training_step import AutocastTask, Step, change_fairseq
 
 logger = logging.getLogger(__name__)
 
@@ -155,16 +154,8 @@ class XlingMaskedLMTask(AutocastTask):
     @classmethod
     def setup_task(cls, cfg: XlingMaskedLMConfig, **kwargs: Any) -> "XlingMaskedLMTask":
         """Read the vocabularies; with `from_checkpoint` as well."""
-        if runs_fairseq():
-            show_input_errors_in_one_line()
+        change_fairseq()
         _check_options(cfg)
-        precision.install()
-        preemption.install()
-        bad_loss.install()
-        unread_log.install()
-        weight_average.install()
-        seeding.install()
-        process_group.install()
         languages = [language.strip() for language in cfg.langs.split(",")] if cfg.langs else None
         vocabularies = Vocabularies.load(cfg.data, languages)
         for language in vocabularies.languages:
@@ -254,24 +245,10 @@ class XlingMaskedLMTask(AutocastTask):
         self, dataset: ScheduledBatches | ValidationBatches, *args: Any, **kwargs: Any
     ) -> iterators.EpochBatchIterator:
         """fairseq's iterator over whole batches: sharding, buffering and resuming are its own."""
-        epoch = kwargs.get("epoch", 1)
         dataset.lay_out(self._batch_size(kwargs.get("max_sentences"), kwargs.get("max_tokens")))
-        workers, loaders = kwargs.get("num_shards", 1), kwargs.get("num_workers", 0)
         if isinstance(dataset, ScheduledBatches) and self._metrics_log is None:
-            self._announce(dataset, workers)
-        iterator = TimedBatches(
-            dataset=dataset,
-            collate_fn=dataset.collater,
-            batch_sampler=dataset.batches(epoch),
-            seed=kwargs.get("seed", 1),
-            num_shards=workers,
-            shard_id=kwargs.get("shard_id", 0),
-            num_workers=loaders,
-            epoch=epoch,
-            buffer_size=kwargs.get("data_buffer_size", 0) if _buffers(dataset, loaders) else 0,
-            disable_shuffling=True,  # the schedule is random already
-            persistent_workers=False,
-        )
+            self._announce(dataset, kwargs.get("num_shards", 1))
+        iterator = TimedBatches.over(dataset, kwargs, _buffers(dataset, kwargs.get("num_workers", 0)))
         if isinstance(dataset, ScheduledBatches):
             self._batches = iterator
         return iterator

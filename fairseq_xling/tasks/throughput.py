@@ -11,6 +11,8 @@ import torch
 from fairseq.data.iterators import CountingIterator, EpochBatchIterator
 from fairseq.logging import metrics
 
+from fairseq_xling.data.labelled import LabelledBatches
+from fairseq_xling.data.masked_lm_dataset import ScheduledBatches, ValidationBatches
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.models.shape import Shape
 
@@ -80,6 +82,35 @@ class TimedBatches(EpochBatchIterator):
     """
 
     waited = 0.0
+
+    @classmethod
+    def over(
+        cls, dataset: ScheduledBatches | ValidationBatches | LabelledBatches, options: Mapping[str, Any], buffered: bool
+    ) -> TimedBatches:
+        """The batches of a dataset that is laid out.
+
+        Parameters
+        ----------
+        dataset : BatchDataset
+        options : mapping
+            Those that fairseq gives to a task's `get_batch_iterator`.
+        buffered : bool
+            Let a thread fill a buffer of batches.
+        """
+        epoch = options.get("epoch", 1)
+        return cls(
+            dataset=dataset,
+            collate_fn=dataset.collater,
+            batch_sampler=dataset.batches(epoch),
+            seed=options.get("seed", 1),
+            num_shards=options.get("num_shards", 1),
+            shard_id=options.get("shard_id", 0),
+            num_workers=options.get("num_workers", 0),
+            epoch=epoch,
+            buffer_size=options.get("data_buffer_size", 0) if buffered else 0,
+            disable_shuffling=True,  # the datasets are in random order already
+            persistent_workers=False,
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """fairseq's, with what the position counts."""

@@ -10,10 +10,28 @@ from fairseq.optim.amp_optimizer import AMPOptimizer
 from fairseq.tasks import FairseqTask
 from torch import Tensor
 
-from fairseq_xling.tasks import bad_loss, patience
+from fairseq_xling.command import runs_fairseq, show_input_errors_in_one_line
+from fairseq_xling.tasks import (
+    bad_loss,
+    patience,
+    precision,
+    preemption,
+    process_group,
+    seeding,
+    unread_log,
+    weight_average,
+)
 
 Step = tuple[Tensor, int, dict[str, Any]]
 """Loss (scalar), sample size, what is logged."""
+
+
+def change_fairseq() -> None:
+    """Make fairseq's training in this process do what each of these modules says; a second call does nothing."""
+    if runs_fairseq():
+        show_input_errors_in_one_line()
+    for module in (precision, preemption, bad_loss, unread_log, weight_average, seeding, process_group):
+        module.install()
 
 
 class AutocastTask(FairseqTask):

@@ -12,7 +12,6 @@ from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from omegaconf import II, MISSING, open_dict
 from torch import Tensor
 
-from fairseq_xling.command import runs_fairseq, show_input_errors_in_one_line
 from fairseq_xling.data.labelled import LabelledBatches
 from fairseq_xling.data.labelled_task import LabelledTask
 from fairseq_xling.data.split_files import find_split, parse_given
@@ -20,10 +19,10 @@ from fairseq_xling.data.vocabulary import Segmenter, Vocabularies
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.models.encoder import VocabularyInfo
 from fairseq_xling.models.transfer import Description, PretrainedEncoder, read_pretrained
-from fairseq_xling.tasks import bad_loss, precision, preemption, process_group, unread_log, weight_average
+from fairseq_xling.tasks import bad_loss
 from fairseq_xling.tasks.metrics_log import MetricsLog
 from fairseq_xling.tasks.throughput import TimedBatches
-from fairseq_xling.tasks.training_step import AutocastTask, Step
+from fairseq_xling.tasks.training_step import AutocastTask, Step, change_fairseq
 
 logger = logging.getLogger(__name__)
 
@@ -82,14 +81,7 @@ class TransferTask(AutocastTask):
     @classmethod
     def setup_task(cls, cfg: XlingTransferTaskConfig, **kwargs: Any) -> "TransferTask":
         """Check the options; data is read when the model is built."""
-        if runs_fairseq():
-            show_input_errors_in_one_line()
-        precision.install()
-        preemption.install()
-        bad_loss.install()
-        unread_log.install()
-        weight_average.install()
-        process_group.install()
+        change_fairseq()
         if not cfg.vocabulary:
             raise InputError("--vocabulary is missing: the data-bin that the model was pretrained on")
         return cls(cfg)
@@ -206,20 +198,7 @@ class TransferTask(AutocastTask):
         if not size:
             raise InputError("--batch-size is missing: examples in a batch (--max-tokens is not supported here)")
         dataset.lay_out(size)
-        epoch = kwargs.get("epoch", 1)
-        return TimedBatches(
-            dataset=dataset,
-            collate_fn=dataset.collater,
-            batch_sampler=dataset.batches(epoch),
-            seed=kwargs.get("seed", 1),
-            num_shards=kwargs.get("num_shards", 1),
-            shard_id=kwargs.get("shard_id", 0),
-            num_workers=kwargs.get("num_workers", 0),
-            epoch=epoch,
-            buffer_size=kwargs.get("data_buffer_size", 0),
-            disable_shuffling=True,  # the plan is random already
-            persistent_workers=False,
-        )
+        return TimedBatches.over(dataset, kwargs, buffered=True)
 
     def train_step(
         self, sample: Mapping[str, Any], model: Any, criterion: Any, optimizer: Any, update_num: int, **kwargs: Any
