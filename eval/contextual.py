@@ -7,12 +7,12 @@ from dataclasses import fields
 from pathlib import Path
 
 from fairseq_xling.command import run_command
-from fairseq_xling.evaluation.contextual_alignment import learn_maps, linked_words
+from fairseq_xling.evaluation.contextual_alignment import LayerMap, learn_maps, linked_words
 from fairseq_xling.evaluation.contextual_transfer import LayerTransfer, read_labelled
 from fairseq_xling.evaluation.frozen_transfer import HeadOptions
 from fairseq_xling.evaluation.numbers import Numbers, add_result_options, named
 from fairseq_xling.evaluation.parallel_text import COLUMNS_HELP, HELP, read_sides
-from fairseq_xling.evaluation.sides import add_side_options, load_sides
+from fairseq_xling.evaluation.sides import Sides, add_side_options, load_sides
 from fairseq_xling.evaluation.word_alignment import ALIGNERS, align_words, read_pharaoh, write_pharaoh
 from fairseq_xling.evaluation.word_features import POOLINGS
 from fairseq_xling.formats.errors import InputError
@@ -36,8 +36,8 @@ examples:
 """
 
 
-def main() -> None:
-    """Read the command line, train heads, measure, write the numbers."""
+def parse() -> argparse.Namespace:
+    """The command line; the head's options are in ``args.head``."""
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -57,66 +57,91 @@ def main() -> None:
     align.add_argument("--pooling", choices=POOLINGS, default="first", help="a word from its subwords (first)")
     align.add_argument("--links", type=int, default=50_000, help="linked words used at most (50000)")
     head = parser.add_argument_group("head")
-    names = {"layers": "head-layers", "arc_dim": "arc-dim", "label_dim": "label-dim", "batch_size": "batch-size"}
-    for option in fields(HeadOptions):
-        if option.name not in ("seed", "bf16"):
-            name = names.get(option.name, option.name.replace("_", "-"))
-            kind = float if isinstance(option.default, float) else int
-            head.add_argument(
-                f"--{name}", dest=f"head_{option.name}", type=kind, default=option.default, help=f"({option.default})"
-            )
+    of_the_head = [option for option in fields(HeadOptions) if option.name not in ("seed", "bf16")]
+    for option in of_the_head:  # --layers are those of the encoder
+        name = "head-layers" if option.name == "layers" else option.name.replace("_", "-")
+        kind = float if isinstance(option.default, float) else int
+        head.add_argument(
+            f"--{name}", dest=f"head_{option.name}", type=kind, default=option.default, help=f"({option.default})"
+        )
     add_side_options(parser)
     add_result_options(parser)
     args = parser.parse_args()
-    sides = load_sides(args.source, args.target, args.data, args.untrained, args.seed)
-    sides.expect_alike()
-    layers = args.layers or list(range(sides.source.model.num_layers + 1))
-    if wrong := [i for i in layers if not 0 <= i <= sides.source.model.num_layers]:
-        raise InputError(f"--layers {wrong[0]}: the models have layers 0 to {sides.source.model.num_layers}")
+    given = {option.name: getattr(args, f"head_{option.name}") for option in of_the_head}
+    args.head = HeadOptions(**given, seed=args.seed, bf16=args.bf16)
+    return args
+
+
+def chosen_layers(args: argparse.Namespace, sides: Sides) -> list[int]:
+    """The layers asked for; InputError where the models lack one, or where nothing is there to align them with."""
+    last = sides.source.model.num_layers
+    layers = args.layers or list(range(last + 1))
+    if wrong := [layer for layer in layers if not 0 <= layer <= last]:
+        raise InputError(f"--layers {wrong[0]}: the models have layers 0 to {last}")
     if not sides.bilingual and not args.parallel:
         raise InputError("models that were trained apart need --parallel, sentences to learn the alignment from")
-    given = {f.name: getattr(args, f"head_{f.name}") for f in fields(HeadOptions) if f.name not in ("seed", "bf16")}
-    options = HeadOptions(**given, seed=args.seed, bf16=args.bf16)
+    return layers
+
+
+def aligned(args: argparse.Namespace, sides: Sides) -> tuple[list[LayerMap], str]:
+    """The map of each layer, learnt from words that translate each other, and what a signature says of them."""
+    first, second = read_sides(args.parallel, sides, args.columns)
+    pairs = [(a.split(), b.split()) for a, b in zip(first, second, strict=True)]
+    links = read_pharaoh(args.pharaoh, pairs) if args.pharaoh else align_words(pairs, args.aligner)
+    if args.write_pharaoh:
+        write_pharaoh(args.write_pharaoh, links)
+    used = len(linked_words(pairs, links, args.links, args.seed))
+    print(f"{len(pairs):,} sentence pairs, {used:,} words linked one to one are used for the maps")
+    maps = learn_maps(sides.source, sides.target, pairs, links, args.pooling, args.links, args.seed, args.bf16)
+    aligner = args.pharaoh.name if args.pharaoh else args.aligner
+    return maps, f"{named(*args.parallel)},{aligner},{used}_words"
+
+
+def add_scores(
+    numbers: Numbers,
+    args: argparse.Namespace,
+    sides: Sides,
+    layer: int,
+    transfer: LayerTransfer,
+    supervision: str | None,
+) -> None:
+    """The scores of one head; `supervision` says what the map was learnt from, None that there is no map."""
+    head = args.head
+    for result in transfer.scores():
+        how = signature(
+            data=f"{result.file},{'dev' if result.source else args.split}",
+            supervision=supervision,
+            rule=result.score.rule,
+            map="procrustes" if supervision else "none",
+            head=f"{head.layers}_layers,{head.epochs}_epochs,lr_{head.learning_rate:g}",
+            **sides.signature(),
+        )
+        numbers.add(
+            f"contextual_{args.task}",
+            result.score.metric + ("_source" if result.source else "") + ("_aligned" if supervision else ""),
+            result.score.value,
+            layer=layer,
+            chance=result.chance,
+            n=result.score.n,
+            signature=how,
+        )
+
+
+def main() -> None:
+    """Train a head on each layer, measure, write the numbers."""
+    args = parse()
+    sides = load_sides(args.source, args.target, args.data, args.untrained, args.seed)
+    sides.expect_alike()
+    layers = chosen_layers(args, sides)
     data = read_labelled(args.task, args.gold, args.files, sides, args.seed, args.split)
-
-    maps, supervision = None, None
-    if args.parallel:
-        first, second = read_sides(args.parallel, sides, args.columns)
-        pairs = [(a.split(), b.split()) for a, b in zip(first, second, strict=True)]
-        links = read_pharaoh(args.pharaoh, pairs) if args.pharaoh else align_words(pairs, args.aligner)
-        if args.write_pharaoh:
-            write_pharaoh(args.write_pharaoh, links)
-        used = len(linked_words(pairs, links, args.links, args.seed))
-        print(f"{len(pairs):,} sentence pairs, {used:,} words linked one to one are used for the maps")
-        maps = learn_maps(sides.source, sides.target, pairs, links, args.pooling, args.links, args.seed, args.bf16)
-        aligner = args.pharaoh.name if args.pharaoh else args.aligner
-        supervision = f"{named(*args.parallel)},{aligner},{used}_words"
-
+    maps, supervision = aligned(args, sides) if args.parallel else (None, None)
+    ways = [False] if maps is None else [False, True] if sides.bilingual else [True]  # with a map?
     numbers = Numbers.of(args, sides)
-    settings = [None] if maps is None else [maps] if not sides.bilingual else [None, maps]
     for layer in layers:
-        for some in settings:
-            transfer = LayerTransfer(sides, layer, None if some is None else some[layer], data, options)
-            transfer.train(progress=f"L{layer}{' aligned' if some else ''}")
-            for result in transfer.scores():
-                how = signature(
-                    data=f"{result.file},{args.split}" if not result.source else f"{result.file},dev",
-                    supervision=supervision if some else None,
-                    rule=result.score.rule,
-                    map="procrustes" if some else "none",
-                    head=f"{options.layers}_layers,{options.epochs}_epochs,lr_{options.learning_rate:g}",
-                    **sides.signature(),
-                )
-                metric = result.score.metric + ("_source" if result.source else "") + ("_aligned" if some else "")
-                numbers.add(
-                    f"contextual_{args.task}",
-                    metric,
-                    result.score.value,
-                    layer=layer,
-                    chance=result.chance,
-                    n=result.score.n,
-                    signature=how,
-                )
+        for mapped in ways:
+            transfer = LayerTransfer(sides, layer, maps[layer] if maps and mapped else None, data, args.head)
+            transfer.train(progress=f"L{layer}{' aligned' if mapped else ''}")
+            add_scores(numbers, args, sides, layer, transfer, supervision if mapped else None)
     numbers.write()
 
 
