@@ -12,8 +12,8 @@ from pathlib import Path
 
 __version__ = "0.1.0"
 
-# The doctor must also speak where fairseq or torch do not load; the commands about runs must answer at once; those of
-# preprocess/ need neither, and fairseq's import would cost each of them seconds and 300 MB.
+# Programs that do without fairseq: the doctor must work where fairseq or torch cannot be imported, the commands about
+# runs must answer at once, and those of preprocess/ would each lose seconds and 300 MB to the import.
 ALONE = ("fairseq_xling.doctor", "fairseq_xling.runs.")
 _alone = any(word.startswith(ALONE) for word in getattr(sys, "orig_argv", ()))
 _program = Path(sys.argv[0]).resolve()  # a user's own folder may be called preprocess, too

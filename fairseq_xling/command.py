@@ -49,7 +49,7 @@ def run_command(main: Callable[[], None]) -> None:
     """
     try:
         main()
-        if sys.stdout is not None:  # it is where the program was started without one: `>&-`
+        if sys.stdout is not None:  # None where the program was started with its output closed: `>&-`
             sys.stdout.flush()
     except BrokenPipeError:  # of `... | head`: whoever read has enough; nothing is wrong
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the exit tries to write again
@@ -102,8 +102,8 @@ def _input_error(error: BaseException) -> InputError | None:
 def one_line(error: BaseException) -> str | None:
     """What is to be said of an expected failure; None where the failure is not expected.
 
-    Expected are `InputError`, also one that was wrapped or came from a data loader (then with the traceback there as
-    its text), a file that cannot be read or written, and a data loader that was killed.
+    Expected failures are an `InputError` (also one that another exception wraps, or one raised in a data loader, which
+    arrives with the loader's traceback as its text), a file that cannot be read or written, and a killed data loader.
     """
     cause = _input_error(error)
     if cause is not None:

@@ -39,8 +39,8 @@ def count_words(
     workers : int
         Processes that count; the result does not depend on their number.
     most, most_bytes : int
-        Bound on memory: so many different words, and bytes of them, are returned at most. Whenever twice as many are
-        held, the rarest are forgotten; of equally rare ones the last found.
+        Most different words, and most bytes of words, that are returned. Memory is bounded as well: whenever twice as
+        many are held while counting, the rarest are dropped (of equally rare words those found last).
     """
     counts: Counter[bytes] = Counter()
     held = 0

@@ -60,8 +60,8 @@ def translation_table(weights: Mapping[str, Mapping[str, float]], casing: str = 
 class Switcher:
     """Replaces words of a running text, sentence after sentence.
 
-    No stretch of 64 to 256 consecutive words has more than `cap` of its words replaced, wherever it begins: so no
-    block of 256 subwords cut from the text in this order has, as long as it holds at least 64 words.
+    In any 64 to 256 consecutive words at most the share `cap` is replaced. The same then holds for any block of 256
+    subwords that training cuts from the text in this order, if the block has at least 64 words.
 
     Parameters
     ----------

@@ -212,9 +212,10 @@ def _stamp(stamp: Path, wanted: Mapping[str, Any], result: Mapping[str, Any]) ->
 def _derived(
     prefix: Path, out: Path, wanted: Mapping[str, Any], make_train: Callable[[], dict[str, Any]]
 ) -> dict[str, Any]:
-    """Make text `out` from `prefix`, unless it is there; what `make_train`, which writes the train file, says.
+    """Make the text `out` from the text `prefix`, unless it is there and was made in the same way.
 
-    Several conditions may need the same text at once: one process makes it, the others wait.
+    `make_train` writes the training file and returns what there is to say about it; this is kept and returned. If
+    several processes need the same text at once, one makes it and the others wait.
     """
     stamp, lang = out.with_name(f"{out.name}.json"), out.name
     if (result := _is_done(stamp, wanted)) is not None:

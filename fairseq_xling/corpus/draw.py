@@ -91,7 +91,8 @@ class Drawing:
         Parameters
         ----------
         unwanted : set
-            Lines to leave out from the next list on; it may be filled on the way, at once.
+            Lines to leave out. It may be empty at first: the caller may fill it while iterating, all at once, and the
+            lists after that are without these lines.
         """
         self._close_buckets()
         left = self._count if self._count is not None else self.seen

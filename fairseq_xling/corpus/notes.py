@@ -58,10 +58,11 @@ def write_notes(folder: Path, casing: str, tokenisation: Mapping[str, str]) -> N
 
 
 def carry_notes(source: Path, out: Path) -> None:
-    """Note beside the text file `out` what is noted beside `source`, which it was made from.
+    """Copy the notes beside `source` to the folder of `out`, a text file that was made from it.
 
-    Of the language that `out` is named after (`fr`, `fr.train.txt`); with another name of all languages there, but for
-    those that `out`'s folder has notes of: their text came from elsewhere, and may be tokenised otherwise.
+    If the name of `out` begins with a language of these notes (`fr`, `fr.train.txt`), only that language's note is
+    copied. With any other name all languages are copied, except those that the folder of `out` has notes of already:
+    their text came from elsewhere and may be tokenised in another way.
     """
     notes, lang = read_notes(source.parent), out.name.partition(".")[0]
     kinds = notes["tokenisation"]

@@ -94,7 +94,7 @@ def _sampled(raw: Path, folder: Path, lang: str, seed: int, workers: int) -> Pat
 
 
 def _prepare(prefix: Path, casing: str | None, seed: int, workers: int, plain_text: Callable[[], Path]) -> None:
-    """The text at `prefix`, unless it is there; `plain_text` makes what it is drawn from, and says where."""
+    """Make the text at `prefix` unless it is there, from the plain text whose path `plain_text` returns."""
     if not find_text(prefix, "train"):
         with alone(prefix):
             if not find_text(prefix, "train"):

@@ -119,7 +119,7 @@ class WordMemory:
         rows : (words,) int64
             Rows of a text's words.
         new, place : (n,) integer
-            Where in `rows` new words stand, and which of them each is.
+            Positions in `rows` of words that are not held yet, and for each its index in `hashes` and `sizes`.
         hashes, sizes : (new words,)
             Hashes, and numbers of ids.
         ids : (sum of sizes,)
@@ -128,7 +128,7 @@ class WordMemory:
         Returns
         -------
         (words,) int64
-            `rows` with those of the new words. They hold until `keep` is called again.
+            `rows`, with the rows of the new words filled in. They are valid until `keep` is called again.
         """
         too_many = self._count + len(hashes) > self._room or self._used + len(ids) > MOST_IDS
         if too_many and self._count > 1:
@@ -142,7 +142,10 @@ class WordMemory:
         return rows
 
     def _forget_but(self, rows: np.ndarray, old: np.ndarray) -> None:
-        """Forget all words; those of the text at hand stay spelt until the next time, but are not found any more."""
+        """Forget all words, but keep the ids of the present text's words, so that it can still be spelt.
+
+        `rows` is changed in place to their new rows. `find` does not find these words any more.
+        """
         sizes = self._sizes[old]
         ids = self._gather(old, sizes)
         self._forget()

@@ -87,9 +87,10 @@ def mask_rows(
     pad_index: int,
     random_words: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """As `mask_batch`, with a seed for each row: which of its tokens are chosen depends on nothing else.
+    """As `mask_batch`, with a seed of its own for each row.
 
-    What becomes of them does so too where all become the mask symbol; a row's padding would move the draw.
+    Which tokens of a row are chosen then depends on its seed alone, and not on how far the batch pads it. What they
+    become depends on the seed alone only if the rule turns all of them into the mask symbol (`ALWAYS_MASKED`).
     """
     rows = [
         mask_batch(row[None], rule, seed, mask_index, pad_index, random_words)

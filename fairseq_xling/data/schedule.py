@@ -117,7 +117,8 @@ class BlockOrder:
         order = np.concatenate(sorted_pools)
         whole = (len(order) - begun) // self.group * self.group
         groups = generator.permutation(order[:whole].reshape(-1, self.group))
-        # both ends are the longest of the last pool, so that also the batch over two passes needs little padding
+        # The last batch of a pass is completed with blocks of the next pass. What stands at both ends of a pass are the
+        # longest blocks of its last pool, so that such a batch needs little padding as well.
         return np.concatenate([order[len(order) - begun :], groups.reshape(-1), order[whole : len(order) - begun]])
 
 

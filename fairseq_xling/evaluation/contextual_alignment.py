@@ -19,7 +19,7 @@ from fairseq_xling.formats.errors import InputError
 
 @dataclass(frozen=True)
 class LayerMap:
-    """What brings both languages into one space at one layer; both sides come out at unit variance, about.
+    """What brings both languages into one space at one layer; there components have a variance of about 1.
 
     Attributes
     ----------

@@ -154,7 +154,7 @@ class Attempt:
 
     @property
     def is_trained(self) -> bool:
-        """Whether all epochs were made and checkpoints are there; the last may be gone."""
+        """Whether training has ended and left checkpoints; `checkpoint_last.pt` may have been removed since."""
         return (self.folder / "trained").is_file() and any(self.checkpoints.glob("checkpoint*.pt"))
 
     def _noted(self) -> dict[str, Any]:
@@ -192,13 +192,13 @@ def _count(task: str, path: Path, language: str) -> int:
 
 
 def check_before_training(attempts: Sequence[Attempt]) -> None:
-    """Refuse now what would be refused when hours of training are over.
+    """Refuse before training what would otherwise be refused after hours of it.
 
     Raises
     ------
     InputError
-        A language that the model does not have, epochs that will not be, malformed data, labels of the source's dev
-        or of a test set that the training data does not have.
+        A language that the model does not have, ``--epochs`` beyond those of the grid, malformed data, labels in a dev
+        or test set that do not occur in the training data.
     """
     for attempt in {attempt.task: attempt for attempt in attempts}.values():
         model, labelled = attempt.model, TASKS[attempt.task][0]

@@ -23,7 +23,10 @@ def hashes_of(files: Sequence[Path]) -> dict[str, str | None]:
 
 
 def agrees(noted: Mapping[str, Any], inputs: Mapping[str, Any]) -> bool:
-    """Whether `noted` says the same of everything in `inputs`; this code may have moved, and more may be noted."""
+    """Whether `noted` has the same value as `inputs` for every key of `inputs`.
+
+    It may hold more keys and more files. In commands the value of ``--user-dir``, where this code lies, may differ.
+    """
     for key, value in json.loads(json.dumps(inputs)).items():
         other = noted.get(key)
         if key == "command" and other is not None:

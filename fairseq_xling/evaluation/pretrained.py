@@ -71,7 +71,7 @@ class Pretrained:
 
     @property
     def longest_row(self) -> int:
-        """Most tokens of a row: positions beyond those of training are as they were drawn."""
+        """Most tokens of a row: as in training, as later positions still have their random initial values."""
         return min(self.model.max_positions(), self.trained_positions or self.model.max_positions())
 
     @property
@@ -100,7 +100,7 @@ class Pretrained:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what the task announces where a training run begins."""
+    """Silence what a task logs at the start of a training run."""
     logger = logging.getLogger("fairseq_xling.tasks")
     level = logger.level
     logger.setLevel(logging.WARNING)

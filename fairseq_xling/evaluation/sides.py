@@ -48,7 +48,7 @@ class Sides:
         return self.source.model is self.target.model
 
     def expect_alike(self, width: bool = True) -> None:
-        """InputError where layer i of one model has no counterpart in the other, or (`width`) one of other size."""
+        """InputError if the models differ in their number of layers, or (with `width`) in their width."""
         first, second = (side.model.model.encoder.shape for side in (self.source, self.target))
         if first.layers != second.layers:
             raise InputError(f"models of {first.layers} and {second.layers} layers cannot be compared layer by layer")
@@ -87,7 +87,7 @@ def load_sides(source: str, target: str, data: str | None = None, untrained: str
     data : str, optional
         Data-bin to read vocabularies from, for both; by default where each was at training.
     untrained : {"none", "target", "both"}
-        Sides whose models get fresh weights; a model of both sides is replaced as one with "both".
+        Sides whose models get fresh random weights. With "both", one model on both sides stays one model.
     seed : int
         Of the fresh weights.
 

@@ -26,7 +26,7 @@ class WordTranslation(NamedTuple):
     precision : float
         Precision@1: share of queries whose best candidate is one of the listed translations.
     n : int
-        Queries: source words of the dictionary that have a vector, as has one of their translations at least.
+        Queries: source words of the dictionary that have a vector, and of which at least one translation has one.
     coverage : float
         Queries as a share of the dictionary's source words.
     chance : float

@@ -24,7 +24,8 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w", sync: bool = Tru
     mode : {"w", "wb"}
         Text is UTF-8 with LF line ends.
     sync : bool
-        Wait until the disk has it, so that a power cut cannot leave an empty file either; a killed process never can.
+        Wait until the data is on the disk. Without this a power cut may leave an empty file under the final name; a
+        process that is killed never leaves one.
     """
     text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     with temporary_beside(path) as temporary:
@@ -38,10 +39,10 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w", sync: bool = Tru
 
 @contextmanager
 def temporary_beside(path: str | os.PathLike[str], folder: bool = False) -> Iterator[Path]:
-    """An empty file, or folder, `.NAME.PID.tmp` beside `path`, gone when the block ends; the parent is made if needed.
+    """Make an empty file or folder `.NAME.PID.tmp` beside `path`, and remove it when the block ends.
 
-    Those that killed processes left there for the same `path` are removed. The lock says whether a process still has
-    one, also on another machine.
+    The parent folder is made if it is missing. Temporary files that killed processes left for the same `path` are
+    removed. A process holds a lock on its own, so that a process on another machine does not remove it.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -62,9 +63,10 @@ def temporary_beside(path: str | os.PathLike[str], folder: bool = False) -> Iter
 
 @contextmanager
 def alone(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Wait until no other process makes `path`, also on another machine: a lock on `.NAME.lock` beside it, which stays.
+    """Let only one process at a time make `path`, on this machine and on others; the others wait here.
 
-    Look again whether `path` is there once the block begins: the other process may have made it.
+    The lock is held on a file `.NAME.lock` beside `path`, which is never removed. Inside the block, check again whether
+    `path` is there: another process may have made it in the meantime.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)

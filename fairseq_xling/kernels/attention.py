@@ -131,9 +131,9 @@ def _attention_forward(
     most = tl.full((BLOCK,), float("-inf"), tl.float32)
     total = tl.zeros((BLOCK,), tl.float32)
     mixed = tl.zeros((BLOCK, D), tl.float32)
-    zero = tl.program_id(1).to(
-        tl.float32
-    )  # if the compiler knew, it would choose after rounding, unpack and pack again
+    # A zero that the compiler does not know to be one. With a constant it would apply the mask after rounding to 16
+    # bits, where it has to unpack the values and pack them again.
+    zero = tl.program_id(1).to(tl.float32)
     for n in tl.range(0, LENGTH, BLOCK, num_stages=STAGES):
         at = base + (n + tl.arange(0, BLOCK))[:, None] * STRIDE + across[None, :]
         keys = tl.load(at + HEADS * D)

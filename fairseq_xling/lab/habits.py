@@ -31,9 +31,9 @@ HABITS: dict[str, dict[str, tuple[float, float]]] = {
 def draw_rates(
     rng: np.random.Generator, inventory: Inventory, constructions: list[dict[str, float]]
 ) -> dict[str, list[list[float]]]:
-    """Probability of each construction in each topic with each word that has habits.
+    """Probability of each construction, by topic and by the word that it is used with.
 
-    Peers get different habits as long as there are any left.
+    Peers (words that could take each other's place) get different sets of habits, as long as there are enough sets.
 
     Parameters
     ----------

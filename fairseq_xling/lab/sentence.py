@@ -51,7 +51,7 @@ class Sentence(NamedTuple):
         return tokens
 
     def text(self) -> str:
-        """The running text, tokens apart by one space."""
+        """The running text, tokens separated by one space."""
         if not self.contractions:
             return " ".join([word.form for word in self.words])
         return " ".join(form for form, _ in self.tokens())

@@ -81,7 +81,11 @@ def dropout_by(x: Tensor, probability: float, seeds: Tensor) -> Tensor:
 
 
 def _hash(number: Tensor, seeds: Tensor) -> Tensor:
-    """Of 32 bits, modulo 2^32; the second seed comes in the middle: of two masks none is a part of the other one."""
+    """A hash of 32 bits for each number, as int32.
+
+    The second seed comes in between the two multiplications; with both at the start, two masks could be the same one
+    shifted.
+    """
     spread, first, second = (factor - 2**32 if factor >= 2**31 else factor for factor in HASH_FACTORS)
     x = (number + seeds[0]) * spread  # in this order: torch.compile would multiply by the factor beyond 32 bits
     x = (x ^ _shifted(x, 16)) * first ^ seeds[1]

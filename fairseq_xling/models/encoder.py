@@ -217,10 +217,10 @@ class XlingEncoder(nn.Module):
         return tokens, rows, *parts, None if seeds is None else seeds[0, 0], torch.bfloat16 if low else None
 
     def _seeds(self, tokens: Tensor) -> Tensor | None:
-        """(1 + layers, 4, 2) int32: pairs of seeds, first for the dropout of L0, then of each layer.
+        """(1 + layers, 4, 2) int32: pairs of seeds for dropout, row 0 for L0 and one row for each layer.
 
-        A layer's are for its attention, for nothing, and for its two sublayers, which so begin at a multiple of 16
-        bytes, as a GPU likes to read.
+        Of a layer's four pairs the first is for its attention, the second is not used, and the last two are for its
+        sublayers. The unused pair makes those two begin at a multiple of 16 bytes, which a GPU reads faster.
         """
         if not (self.wants_seeds and self.training):
             return None

@@ -10,7 +10,7 @@ from torch.autograd.function import once_differentiable
 from fairseq_xling.models.linear import autocasts_to_bfloat16
 
 STEP = 32
-"""In bfloat16, the number of predicted tokens is filled up to a multiple of this; see `TiedTable`."""
+"""In bfloat16, the number of predicted tokens is rounded up to a multiple of this; see `TiedTable`."""
 
 ROWS = 4096
 """Rows of the vocabulary whose gradients are made at a time, so that they are still in the cache when they are cast."""

@@ -90,7 +90,7 @@ class Description:
 
     @property
     def longest_row(self) -> int:
-        """Most tokens of a row by default: as many as pretraining had, as positions beyond are as they were drawn."""
+        """Most tokens of a row by default: as in pretraining, as later positions still have their initial values."""
         return self.trained_positions or self.shape.max_positions
 
     @property

@@ -26,15 +26,14 @@ class XlingAdamConfig(FairseqDataclass):
 
 @register_optimizer("xling_adam", dataclass=XlingAdamConfig)
 class XlingAdam(FairseqOptimizer):
-    """fairseq's `adam` (decoupled weight decay) through torch's fused kernel: the same update up to epsilon.
+    """fairseq's `adam` (decoupled weight decay), computed by torch's fused kernel.
 
-    fairseq adds epsilon before the bias correction of the second moment, torch after it.
+    fairseq's own `adam` loops over the parameters in Python; its fused form on a GPU needs apex. The two make the same
+    update but for epsilon, which fairseq adds before the bias correction of the second moment and torch after it.
 
-    fairseq's own loops over parameters in Python, and needs apex to be fused on a GPU.
-
-    Between backward and step fairseq's trainer multiplies all gradients by one factor, takes their norm and multiplies
-    them again to clip them: five passes over memory. Here the factors are only noted, and the kernel applies them while
-    it reads the gradients; the attribute `grad` of a parameter is scaled after `step`, not before.
+    Between the backward pass and the step, fairseq's trainer multiplies all gradients by a factor, computes their norm
+    and multiplies them again to clip them: five passes over memory. Here both factors are only noted. The kernel
+    applies them when it reads the gradients, so the attribute `grad` of a parameter is scaled after `step`, not before.
 
     Parameters
     ----------

@@ -23,12 +23,13 @@ HEARTBEAT = 30.0
 
 
 TORCHRUN_REPORTS = re.compile(r"[EW]\d{4} .*/torch/distributed/elastic/.* (failed \(exitcode|Sending process \d)")
-"""Of a process that failed; a traceback and a table without the reason follow."""
+"""Lines with which torchrun reports a process that failed; a traceback and a table follow, without the reason."""
 
 OF_BAD_INPUT = re.compile(r"E\d{4} .*/torch/distributed/elastic/.* failed \(exitcode: 2\)")
-"""The same of a process that was given bad input; torchrun itself ends with 1 whatever its processes end with."""
+"""Such a report of a process that ended with the status of bad input; torchrun itself always ends with status 1."""
+
 OF_LAUNCHERS = re.compile(r"\d\d:\d\d:\d\d  (job \d+( \(|: )|Slurm refuses )|  the whole log: ")
-"""What train_scripts/job.sh and a stage say after the reason of a failure."""
+"""Lines that train_scripts/job.sh and a stage write behind the reason of a failure."""
 
 
 @dataclass
@@ -130,7 +131,10 @@ def _check_types(record: Record) -> None:
 
 @contextmanager
 def locked(path: Path, say: Any) -> Iterator[int]:
-    """Hold a lock on a file, as long as any process has the descriptor; `say(line)` where another holds it."""
+    """Hold a lock on a file while the block runs, and while a process that inherited the descriptor lives.
+
+    Where another process holds it, `say` is told so, and the block begins when that has ended.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:

@@ -24,7 +24,7 @@ MOST_NATS = 1e3
 """Of one decision; guessing among all words of a vocabulary costs about 11."""
 
 MOST_SKIPPED = 100
-"""Updates left out in a row; then training stops all the same."""
+"""After so many updates left out in a row training stops, with ``--on-bad-loss skip`` too."""
 
 _train_step, _clip_grad_norm = Trainer.train_step, Trainer.clip_grad_norm
 
@@ -107,12 +107,13 @@ class LossWatch:
         return f"the gradient is not finite; the losses of this worker are ({names})"
 
     def ask_later(self, trainer: Trainer, norm: Tensor) -> Tensor:
-        """Leave it to the device whether the update is made, and answer for the one before.
+        """Let the device decide whether this update is made, and find out what became of the update before it.
 
         Returns
         -------
-        scalar tensor in memory of the host
-            The last norm that was finite, of the update before at the latest; of this one if there was none.
+        scalar tensor in the host's memory
+            The last finite norm that is known: of the update before this one, or of an earlier one. Where there is none
+            yet, the host waits for the norm of this update.
         """
         trainer.optimizer.leave_out_if(~torch.isfinite(norm))
         before, self._earlier = self._earlier, self._on_its_way(trainer.get_num_updates() + 1, norm)
@@ -200,7 +201,7 @@ def _watched_step(self: Trainer, samples: Any, raise_oom: bool = False) -> Any:
 
 
 def settle(trainer: Trainer) -> None:
-    """At the end of training: hear whether its last update was made."""
+    """At the end of training: find out whether the last update was made."""
     watch: LossWatch | None = getattr(trainer.task, "bad_losses", None)
     if watch is not None:
         watch.settle(trainer)

@@ -112,10 +112,11 @@ def load_checkpoint(cfg: Any, trainer: Any, **options: Any) -> Any:
 
 
 def _expect_metric(cfg: Any, trainer: Any) -> None:
-    """Refuse a measure of the best checkpoint that validation does not make, or of which the worst would be kept.
+    """Refuse a ``--best-checkpoint-metric`` that validation does not give, or with which the worst would be kept.
 
-    fairseq looks it up after the first validation and before the save: with a traceback, and without the epoch's work.
-    Whether more is better it does not know: it keeps the smallest, also of an accuracy, unless it is told.
+    fairseq notices a missing metric only after the first validation, and then ends with a traceback before it has saved
+    the epoch. It does not know whether more is better: unless it is told, it keeps the checkpoint with the lowest
+    value, of an accuracy too.
     """
     known, metric = getattr(trainer.task, "validation_metrics", None), cfg.best_checkpoint_metric
     if not known or trainer.cfg.dataset.disable_validation:
@@ -124,7 +125,7 @@ def _expect_metric(cfg: Any, trainer: Any) -> None:
         raise InputError(f"--best-checkpoint-metric {metric}: validation gives {', '.join(known)}")
     rises, option = metric in getattr(trainer.task, "rising_metrics", ()), "--maximize-best-checkpoint-metric"
     if rises != bool(cfg.maximize_best_checkpoint_metric):
-        raise InputError(f"--best-checkpoint-metric {metric} goes {'' if rises else 'not '}with {option}")
+        raise InputError(f"--best-checkpoint-metric {metric} {'needs' if rises else 'must be without'} {option}")
 
 
 def _expect_validation(trainer: Any) -> None:
@@ -181,9 +182,10 @@ def is_finished(trainer: Any) -> bool:
 
 
 def _end_where_nothing_is_left(cfg: Any, trainer: Any) -> None:
-    """fairseq looks at ``--max-update`` after an update only: a finished run that is started again would make one more.
+    """End a run that has made all its updates before it makes another one.
 
-    So happened it to runs that were killed between their last save and their end.
+    fairseq compares with ``--max-update`` only after an update. So a finished run that is started again, for instance
+    because it was killed between its last save and its end, would make one update too many.
     """
     options, updates = trainer.cfg.optimization, trainer.get_num_updates()
     if is_finished(trainer):

@@ -7,10 +7,10 @@ _set_seed = Trainer._set_seed
 
 
 def _set_seed_here(self: Trainer) -> None:
-    """fairseq's `_set_seed`; without a GPU the generator of the CPU alone.
+    """fairseq's `_set_seed`; without a GPU it sets the seed of the CPU's generator only.
 
-    `torch.manual_seed` also notes the seed for every kind of device that might still be started, with a stack trace
-    each: more time than a layer of a small model takes.
+    `torch.manual_seed` also remembers the seed, with a stack trace, for each kind of device that may be started later.
+    That takes longer than a layer of a small model.
     """
     if self.cuda or self.tpu:
         _set_seed(self)

@@ -68,12 +68,14 @@ def _now(on_gpu: bool) -> float:
 
 
 class TimedBatches(EpochBatchIterator):
-    """fairseq's iterator that sums up how long training waits for its batches, and lets loaders go after the last one.
+    """fairseq's iterator, which also sums up how long training waits for batches and ends its loaders in time.
 
-    fairseq asks for as many batches as there are and not for the end, at which the loaders would stop by themselves.
+    Loader processes end when somebody asks for a batch behind the last one. fairseq stops one request earlier, so they
+    are ended here, after the last batch.
 
-    Its state in a checkpoint also says of how many processes and batches the epoch was: fairseq counts the batches of
-    one process, and a run that goes on with another number of them would read some batches again, or none at all.
+    In a checkpoint fairseq notes how many batches of the epoch one process has read. With another number of processes
+    the same number means another place: some batches would be read twice, or not at all. So the numbers of processes
+    and of batches of the epoch are noted as well.
 
     Attributes
     ----------

@@ -1,7 +1,8 @@
-"""fairseq's trainer without the numbers that it reads after every batch and nobody looks at.
+"""Keeps fairseq's trainer from reading all numbers of the log after every update.
 
-To read a number of the log, the host waits for the device. fairseq's trainer reads all of them after each update, for a
-value that its callers only compare with None; then it has nothing ready for the device to do.
+To read a number that the device computes, the host has to wait for it, and the device then waits for the host to
+prepare the next update. fairseq's trainer reads all numbers after each update although its callers only compare the
+result with None.
 """
 
 from __future__ import annotations

@@ -238,8 +238,8 @@ def test_wrong_options_are_refused_with_a_sentence(data, shared_model, tmp_path,
     ("metric", "maximize", "says"),
     [
         ("acc", True, "--best-checkpoint-metric acc: validation gives loss, f1"),
-        ("f1", False, "--best-checkpoint-metric f1 goes with --maximize-best-checkpoint-metric"),
-        ("loss", True, "--best-checkpoint-metric loss goes not with --maximize-best-checkpoint-metric"),
+        ("f1", False, "--best-checkpoint-metric f1 needs --maximize-best-checkpoint-metric"),
+        ("loss", True, "--best-checkpoint-metric loss must be without --maximize-best-checkpoint-metric"),
     ],
 )
 def test_a_measure_that_is_not_made_or_whose_worst_would_be_kept(data, shared_model, tmp_path, metric, maximize, says):
