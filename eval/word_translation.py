@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from fairseq_xling.command import run_command
 from fairseq_xling.evaluation.numbers import Numbers, add_result_options, named
-from fairseq_xling.evaluation.sides import add_side_options, load_sides
+from fairseq_xling.evaluation.sides import Sides, add_side_options, load_sides
 from fairseq_xling.evaluation.structure import CONTEXTUAL_TRANSLATION, TRANSLATION
 from fairseq_xling.evaluation.word_means import WordMeans
 from fairseq_xling.evaluation.word_translation import METHODS, WordTranslation, align, as_compared, translate
@@ -32,8 +33,8 @@ examples:
 """
 
 
-def main() -> None:
-    """Read the command line, measure, write the numbers."""
+def parse() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -49,45 +50,74 @@ def main() -> None:
     parser.add_argument("--k", type=int, default=10, help="neighbours of CSLS (10)")
     add_side_options(parser)
     add_result_options(parser)
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+class Comparison:
+    """Measures two sets of word vectors as the command line says; words and dictionaries in the form of `word_form`."""
+
+    def __init__(self, args: argparse.Namespace, sides: Sides):
+        self.args, self.sides = args, (sides.source, sides.target)
+        self.casings = [side.model.segmenter(side.language).casing for side in self.sides]
+        self.test = as_compared(read_pairs(args.test), *self.casings)
+        self.train = as_compared(read_pairs(args.train), *self.casings) if args.train else None
+
+    def measure(self, x: WordVectors, y: WordVectors) -> WordTranslation:
+        """From `x`, of the source language, to `y`; mapped first where there is a training dictionary."""
+        if self.train is not None:
+            x, y = align(x, y, self.train)
+        return translate(x, y, self.test, self.args.method, self.args.k)
+
+    def of_words(self, vectors: Sequence[WordVectors]) -> WordTranslation:
+        """`measure` for vectors of both sides that were made elsewhere, of the words that are one subword."""
+        if self.args.all_words:
+            return self.measure(*vectors)
+        pairs = zip(vectors, self.sides, strict=True)
+        return self.measure(*(each.restricted(one_subword_words(side.model, side.language)) for each, side in pairs))
+
+    def embeddings(self) -> list[WordTranslation]:
+        """At the embedding matrices: the one layer 0."""
+        return [self.measure(*(embedding_words(side.model, side.language) for side in self.sides))]
+
+    def means(self) -> list[WordTranslation]:
+        """In every layer, of the folders of word means."""
+        source, target = (WordMeans.load(folder) for folder in self.args.means)
+        if source.layers != target.layers:
+            raise InputError(f"{source.layers} layers of word means, but {target.layers} here", self.args.means[1])
+        least = self.args.least
+        return [self.of_words([means.layer(i, least) for means in (source, target)]) for i in range(source.layers)]
+
+    def vectors(self) -> list[WordTranslation]:
+        """Of files of vectors, as layer 0."""
+        files = zip(self.args.vectors, self.casings, strict=True)
+        return [self.of_words([read_vectors(path, self.args.first, casing) for path, casing in files])]
+
+
+def main() -> None:
+    """Measure and write the numbers."""
+    args = parse()
     sides = load_sides(args.source, args.target, args.data, args.untrained, args.seed)
     if args.train is None and (args.vectors or not sides.bilingual):
         raise InputError("vectors that were trained apart need --train, a dictionary to learn the map from")
-    models = (sides.source, sides.target)
-    casings = [side.model.segmenter(side.language).casing for side in models]
-    test = as_compared(read_pairs(args.test), *casings)
-    train = as_compared(read_pairs(args.train), *casings) if args.train else None
-
-    def restricted(vectors: WordVectors, number: int) -> WordVectors:
-        if args.all_words:
-            return vectors
-        return vectors.restricted(one_subword_words(models[number].model, models[number].language))
-
-    def measure(x: WordVectors, y: WordVectors) -> WordTranslation:
-        return translate(*((x, y) if train is None else align(x, y, train)), test, args.method, args.k)
-
-    task, what, layers = TRANSLATION, "embeddings", range(1)
+    comparison = Comparison(args, sides)
+    task, what = TRANSLATION, "embeddings"
     if args.means:
-        means = [WordMeans.load(folder) for folder in args.means]
-        if means[0].layers != means[1].layers:
-            raise InputError(f"{means[0].layers} layers of word means, but {means[1].layers} here", args.means[1])
-        task, what, layers = CONTEXTUAL_TRANSLATION, f"means_of_{args.least}_or_more", range(means[0].layers)
-        found = [measure(*(restricted(m.layer(layer, args.least), i) for i, m in enumerate(means))) for layer in layers]
+        task, what = CONTEXTUAL_TRANSLATION, f"means_of_{args.least}_or_more"
+        found = comparison.means()
     elif args.vectors:
         what = "+".join(path.name for path in args.vectors)
-        read = [read_vectors(path, args.first, casing) for path, casing in zip(args.vectors, casings, strict=True)]
-        found = [measure(*(restricted(vectors, i) for i, vectors in enumerate(read)))]
+        found = comparison.vectors()
     else:
-        found = [measure(*(embedding_words(side.model, side.language) for side in models))]
+        found = comparison.embeddings()
     numbers = Numbers.of(args, sides)
-    for layer, result in zip(layers, found, strict=True):
+    for layer, result in enumerate(found):
         how = signature(
             data=named(args.test),
             supervision=named(args.train) if args.train else None,
             vectors=what,
             words="all" if args.all_words and (args.means or args.vectors) else "one_subword",
             rule=f"csls,k={args.k}" if args.method == "csls" else "cosine",
-            map="none" if train is None else "procrustes",
+            map="procrustes" if args.train else "none",
             coverage=round(result.coverage, 3),
             **sides.signature(),
         )

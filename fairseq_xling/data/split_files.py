@@ -56,20 +56,8 @@ def find_split(
     root = Path(folder)
     if not root.is_dir():
         raise InputError("no such folder; expected the task's labelled data", root)
-    forms = [
-        f"{stem}.{extension}"
-        for name in names
-        for extension in extensions
-        for stem in (f"{language}.{name}", f"{language}-{name}", f"{language}_*-{name}", f"*{name}*-{language}")
-    ]
-    found = {
-        path
-        for form in forms
-        for suffix in SUFFIXES
-        for level in ("", "*/")
-        for path in root.glob(f"{level}{form}{suffix}")
-        if path.is_file()
-    }
+    forms = _forms(language, names, extensions)
+    found = _files_like(root, forms)
     if len(found) == 1:
         return found.pop()
     if not found:
@@ -80,6 +68,22 @@ def find_split(
         f"choose with --files {language}.{names[0]}=PATH",
         root,
     )
+
+
+def _forms(language: str, names: Sequence[str], extensions: Sequence[str]) -> list[str]:
+    """Patterns of file names that the field uses for a split with these names."""
+    return [
+        f"{stem}.{extension}"
+        for name in names
+        for extension in extensions
+        for stem in (f"{language}.{name}", f"{language}-{name}", f"{language}_*-{name}", f"*{name}*-{language}")
+    ]
+
+
+def _files_like(root: Path, forms: Sequence[str]) -> set[Path]:
+    """Files of these forms in a folder and one level below, plain or compressed."""
+    patterns = [f"{level}{form}{suffix}" for level in ("", "*/") for form in forms for suffix in SUFFIXES]
+    return {path for pattern in patterns for path in root.glob(pattern) if path.is_file()}
 
 
 def parse_given(text: str) -> dict[str, str]:
