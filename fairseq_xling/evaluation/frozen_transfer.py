@@ -85,7 +85,7 @@ class FrozenHead(nn.Module):
         )
 
     def forward(self, states: Tensor, padding_mask: Tensor | None, words: Tensor) -> Any:
-        """Scores of the words at flat positions `words` (sentences, words) in `states` (rows, length, dim)."""
+        """Scores of words; the parameters are what `LayerFeatures` returns."""
         attend = None if padding_mask is None else ~padding_mask[:, None, None, :]
         x = self.dropout(states)
         for layer in self.layers:
@@ -111,7 +111,21 @@ class LayerFeatures:
         self.model, self.layer, self.feature_map, self.bf16 = model, layer, feature_map, bf16
 
     def __call__(self, inputs: dict[str, Any]) -> tuple[Tensor, Tensor | None, Tensor]:
-        """States, padding and words of a batch's ``net_input``, on the model's device."""
+        """What a head reads of a batch, on the model's device.
+
+        Parameters
+        ----------
+        inputs : dict
+            The batch's ``net_input``; see `LabelledBatches.sample`.
+
+        Returns
+        -------
+        states : (rows, length, dim) float32
+            Mapped, and 0 where padded.
+        padding_mask : (rows, length) bool, or None
+        words : (sentences, words) int64
+            Flat positions of first subwords, -1 where there is no word.
+        """
         device = self.model.device
         padding = inputs["padding_mask"] if inputs["padding_mask"] is None else inputs["padding_mask"].to(device)
         with torch.no_grad(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=self.bf16):

@@ -96,6 +96,18 @@ def pooled_words(
 ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
     """Vectors of all words, batch by batch.
 
+    Parameters
+    ----------
+    pretrained : Pretrained
+    sentences : sequence of sequences of str
+        Words of each sentence, tokenised as the training text was.
+    language : str
+    pooling : {"mean", "first"}
+        Mean of a word's subwords, or the first.
+    bf16 : bool
+    progress : str, optional
+        Label of a progress bar.
+
     Yields
     ------
     numbers : (words,) int64

@@ -97,7 +97,7 @@ class BiaffineHead(LabelHead):
         return (mixed * chosen[:, :, None, :]).sum(-1).float()
 
     def loss(self, arcs: Arcs, target: Tensor) -> Tensor:
-        """Sum over the words of the cross-entropies of their head and of their relation to the gold head.
+        """Sum over the words of the cross-entropies, in nats, of their head and of their relation to the gold head.
 
         Parameters
         ----------
@@ -115,7 +115,19 @@ class BiaffineHead(LabelHead):
         return arc_loss + relation_loss
 
     def decode(self, arcs: Arcs, present: Tensor) -> list[list[tuple[int, int]]]:
-        """The best trees with one root word each: (head, number of the relation) of every word."""
+        """The best trees with one root word each: (head, number of the relation) of every word.
+
+        Parameters
+        ----------
+        arcs : Arcs
+        present : (sentences, words) bool
+            False where a sentence has no such word.
+
+        Raises
+        ------
+        InputError
+            A score is NaN.
+        """
         if arcs.scores.isnan().any():
             raise InputError("the parser's scores are not numbers: training has diverged; a lower --lr would help")
         lengths = present.sum(dim=1).tolist()

@@ -76,11 +76,18 @@ class LinearHead(LabelHead):
         return self.scores(features)
 
     def loss(self, scores: Tensor, target: Tensor) -> Tensor:
-        """Sum of the cross-entropies; targets `IGNORED` do not count."""
+        """Sum of the cross-entropies in nats, of scores (..., labels) and targets (...); `IGNORED` does not count."""
         return F.cross_entropy(scores.float().flatten(0, -2), target.flatten(), ignore_index=IGNORED, reduction="sum")
 
     def decode(self, scores: Tensor, present: Tensor | None) -> list[Any]:
-        """Numbers of the best labels: one for each pair, or a list for the words of each sentence."""
+        """Numbers of the best labels: one for each pair, or a list for the words of each sentence.
+
+        Parameters
+        ----------
+        scores : (pairs, labels) or (sentences, words, labels)
+        present : (sentences, words) bool, optional
+            False where a sentence has no such word; None for pairs.
+        """
         best = scores.argmax(dim=-1).tolist()
         if present is None:
             return best

@@ -144,7 +144,24 @@ def input_layer(
 ) -> Tensor:
     """L0: the embeddings of the tokens, with a language's vector where there are such, after norm and dropout.
 
-    `rows` as in `encoder.Embeddings`, `seeds` as in `Dropout`; in another type than its own if `dtype` says so.
+    Parameters
+    ----------
+    tokens : (batch, length) int64
+    rows : (batch, length, dim), optional
+        Embeddings of the tokens, if they were looked up before.
+    embeddings : encoder.Embeddings
+    vector : (1, dim), optional
+        Of the language.
+    norm : nn.LayerNorm
+    dropout : Dropout
+    seeds : (2,) int32, optional
+        Decide on what is dropped.
+    dtype : torch.dtype, optional
+        Of the result, if it is to be another.
+
+    Returns
+    -------
+    (batch, length, dim)
     """
     x = embeddings(tokens, rows)
     if vector is not None:

@@ -30,7 +30,21 @@ class TiedTable:
 
 
 def aligned(weight: Tensor, bias: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """The prediction layer in 16 bits, with words added that have probability 0; see `ALIGNED`."""
+    """The prediction layer in 16 bits, with words added that have probability 0; see `ALIGNED`.
+
+    Parameters
+    ----------
+    weight : (vocabulary, dim)
+    bias : (vocabulary,)
+    dtype : torch.dtype
+
+    Returns
+    -------
+    weight : (aligned vocabulary, dim) of `dtype`
+        0 for the words added.
+    bias : (aligned vocabulary,) of `dtype`
+        -inf for the words added.
+    """
     size = -(-len(bias) // ALIGNED) * ALIGNED
     factor, shift = weight.new_empty(size, weight.shape[1], dtype=dtype), bias.new_empty(size, dtype=dtype)
     for whole, part, fill in ((factor, weight, 0), (shift, bias, -torch.inf)):
