@@ -6,10 +6,17 @@ import argparse
 import re
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from fairseq_xling.command import BAD_INPUT, name, run_command, seed_number
+from fairseq_xling.evaluation import grid
+from fairseq_xling.evaluation.grid_file import read_grids, refuse_options_of_the_grid
+from fairseq_xling.evaluation.processes import run_jobs
 from fairseq_xling.formats.errors import InputError
+from fairseq_xling.formats.results import Run
+from fairseq_xling.models.transfer import read_pretrained
+from fairseq_xling.tasks.preemption import exit_when_told
 
 EXPLANATION = """
 For each task: fine-tune every setting of the grid on the source language, keep the epoch that is best on its dev set,
@@ -89,19 +96,14 @@ def part_argument(text: str | None) -> slice:
     return slice(int(match[1]) - 1, None, int(match[2]))
 
 
-def main() -> None:
-    """Run what is missing, then summarise."""
-    args = arguments()
-    part = part_argument(args.part)
-    from fairseq_xling.evaluation import grid
-    from fairseq_xling.evaluation.grid_file import read_grids, refuse_options_of_the_grid
-    from fairseq_xling.evaluation.processes import run_jobs
-    from fairseq_xling.formats.results import Run
-    from fairseq_xling.models.transfer import read_pretrained
-    from fairseq_xling.tasks.preemption import exit_when_told
+def planned(args: argparse.Namespace) -> dict[str, list[grid.Attempt]]:
+    """The settings of each task's grid, as attempts with this model.
 
-    exit_when_told()
-    refuse_options_of_the_grid(args.options)
+    Raises
+    ------
+    InputError
+        A pair of another form, no such checkpoint, no data, a task without a grid, a malformed grid file.
+    """
     source, dash, target = args.pair.partition("-")
     if not (source and dash and target):
         raise InputError(f"--pair {args.pair}: expected SOURCE-TARGET, such as en-fr")
@@ -115,7 +117,7 @@ def main() -> None:
     run = Run(args.experiment, args.pair, args.scale, args.seed)
     vocabulary = args.vocabulary or Path(read_pretrained(args.checkpoint).data)
     model = grid.Model(args.checkpoint, vocabulary, source, target, args.test_split, run, args.files)
-    attempts = {
+    return {
         task: [
             grid.Attempt(
                 *(model, task, grid.data_folder(args.data, task), setting, grids[task]),
@@ -125,6 +127,25 @@ def main() -> None:
         ]
         for task in args.tasks
     }
+
+
+def run_missing(args: argparse.Namespace, missing: Sequence[grid.Attempt]) -> None:
+    """Fine-tune and evaluate the settings that are not done; end the program if one fails."""
+    grid.check_before_training(missing)
+    failures = run_jobs([attempt.job() for attempt in missing], args.jobs, f"{args.experiment} {args.pair}")
+    if failures:
+        print(f"{sys.argv[0]}: " + "\n".join(failure.line for failure in failures), file=sys.stderr)
+        # a job that died is started again, one with bad input is not
+        sys.exit(BAD_INPUT if all(failure.bad_input for failure in failures) else 1)
+
+
+def main() -> None:
+    """Run what is missing, then summarise."""
+    args = arguments()
+    part = part_argument(args.part)
+    exit_when_told()
+    refuse_options_of_the_grid(args.options)
+    attempts = planned(args)
     wanted = [attempt for each in attempts.values() for attempt in each][part]
     missing = [attempt for attempt in wanted if not attempt.is_done]
     if args.dry_run:
@@ -138,11 +159,7 @@ def main() -> None:
             f"--scores: {len(missing)} of {len(wanted)} settings are not done ({names}{more}); fine-tune them first, "
             "with the same options but for --scores"
         )
-    grid.check_before_training(missing)
-    failures = run_jobs([attempt.job() for attempt in missing], args.jobs, f"{args.experiment} {args.pair}")
-    if failures:
-        print(f"{sys.argv[0]}: " + "\n".join(failure.line for failure in failures), file=sys.stderr)
-        sys.exit(BAD_INPUT if all(failure.bad_input for failure in failures) else 1)  # a job that died is started again
+    run_missing(args, missing)
     if args.part:
         return
     for each in attempts.values():

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 
 from fairseq_xling.command import name, run_command, seed_number
+from fairseq_xling.evaluation.zero_shot import FineTuned, results_of, write_predictions
+from fairseq_xling.formats.results import Run, append_results
 
 EXPLANATION = """
 The checkpoint is one of xling_classification, xling_tagging or xling_parsing (train_scripts or eval/grid.py make them).
@@ -47,9 +49,6 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Evaluate and report."""
     args = arguments()
-    from fairseq_xling.evaluation.zero_shot import FineTuned, results_of, write_predictions
-    from fairseq_xling.formats.results import Run, append_results
-
     finetuned = FineTuned.load(args.checkpoint, args.data, args.vocabulary, args.files)
     results = []
     for language in args.languages:
