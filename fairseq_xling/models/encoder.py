@@ -196,10 +196,7 @@ class XlingEncoder(nn.Module):
             layers = [cast(TransformerLayer, layer(language)) for layer in list(self.layers)[:last]]
             return self.fused(first, layers, seeds[1:], only)
         x = self.input_layer(*first)
-        attend = None
-        if padding_mask is not None:
-            attend = ~padding_mask[:, None, None, :]
-            x = x.masked_fill(padding_mask[..., None], 0)
+        attend = None if padding_mask is None else ~padding_mask[:, None, None, :]
         states = [x if last else at_positions(x, only)]
         for number, layer in enumerate(list(self.layers)[:last], start=1):
             pairs = None if seeds is None else seeds[number, 2:]

@@ -128,6 +128,27 @@ def test_derived_text_is_kept_and_made_anew_when_its_source_changes(folder, tmp_
     assert (root / "derived/fr-ru-anchors-2/fr.train.txt").read_bytes() != path.read_bytes()
 
 
+def test_switched_text_follows_from_the_dictionary(folder, tmp_path):
+    root = tmp_path / "text"
+    shutil.copytree(folder, root)
+    path = root / "derived/fr-ru-anchors-1/fr.train.txt"
+    build(root, "extra_anchors", tmp_path / "a")
+    word = (root / "text/wiki/fr.train.txt").read_text(encoding="utf-8").split()[0]
+    write_weighted(root / "one.tsv", {word: {"мама": 1.0}})
+    build(root, "extra_anchors", tmp_path / "b", dictionary=root / "one.tsv")
+    assert "мама" in path.read_text(encoding="utf-8").lower()
+
+
+def test_a_sample_follows_from_the_size_of_the_usual_text(folder, tmp_path):
+    root = tmp_path / "text"
+    shutil.copytree(folder, root)
+    build(root, "wiki_cc", tmp_path / "a")
+    usual = root / "text/wiki/ru.train.txt"
+    lines = usual.read_text(encoding="utf-8").splitlines(keepends=True)[:100]
+    usual.write_text("".join(lines), encoding="utf-8")
+    assert build(root, "wiki_cc", tmp_path / "b")["history"]["sample"]["wanted"] == 100
+
+
 def test_dictionaries_direct_inverted_by_way_of_english_and_missing(folder, tmp_path):
     through = find_dictionary(folder, "fr", "ru")
     back = find_dictionary(folder, "ru", "fr")

@@ -27,6 +27,8 @@ def test_shuffling_keeps_every_line(tmp_path):
     assert sorted(result) == sorted(LINES)
     assert result != LINES
     assert not (tmp_path / "b").exists()
+    within = [drawn(tmp_path / "b", LINES, seed, buckets=1) for seed in (1, 2, 2)]  # also the order within a bucket
+    assert within[0] != within[1] == within[2]
 
 
 @pytest.mark.parametrize("count", [0, 1, 99, 500, 600])

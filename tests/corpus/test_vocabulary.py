@@ -12,7 +12,7 @@ from fairseq_xling.corpus.databin import DatabinOptions, build_databin
 from fairseq_xling.data.vocabulary import Segmenter, Vocabularies, known_languages
 from fairseq_xling.formats.dict_txt import vocabulary_hash
 from fairseq_xling.formats.errors import InputError
-from tests.corpus.worlds import write_splits
+from tests.corpus.worlds import sentences, write_lines, write_splits
 
 MODES = ("joint", "union", "prefixed", "separate")
 
@@ -111,6 +111,17 @@ def test_words_split_beforehand(bins):
         assert ids[start:end] == (segmenter.encode(word) or [3])
     whole, _ = segmenter.encode_words(["abc", "2024"])
     assert whole == segmenter.encode("abc 2024")
+
+
+def test_text_never_turns_into_a_special_symbol(tmp_path):
+    """To a model that knows none of its letters, `<mask>` is one unknown piece, spelt as the symbol."""
+    for split in ("train", "valid"):
+        write_lines(tmp_path / f"ru.{split}.txt", sentences(1, 100, "бвгд"))
+    build_databin(tmp_path / "bin", {"ru": tmp_path / "ru"}, DatabinOptions("joint", 60))
+    segmenter = Segmenter(tmp_path / "bin", "ru")
+    for text in ("<mask>", "</s>", "<pad>"):
+        assert segmenter.pieces(text) == ["▁", text]
+        assert segmenter.encode(text)[1:] == [3]
 
 
 def test_casing_and_tokenisation_follow_the_manifest(tmp_path):

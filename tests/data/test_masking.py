@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fairseq_xling.data.masked_lm_dataset import BatchMasker
 from fairseq_xling.data.masking import ALWAYS_MASKED, MaskingRule, mask_batch
 
 PAD, MASK = 1, 99
@@ -77,6 +78,17 @@ def test_the_draw_depends_on_all_seeds_and_nothing_else():
     assert all(np.array_equal(a, b) for a, b in zip(first, again))
     for other in [(2, 1, 1), (1, 2, 1), (1, 1, 2)]:
         assert not np.array_equal(run(tokens, seed=other)[1], first[1])
+
+
+def test_masks_of_training_follow_from_seed_epoch_and_batch():
+    blocks = list(np.random.default_rng(2).integers(4, 99, size=(8, 64)))
+
+    def chosen(seed, *key):
+        made = BatchMasker(RULE, seed, {"en": PAD}, {"en": MASK}, {"en": WORDS}).sample(blocks, "en", key)
+        return tuple(made["net_input"]["masked"].tolist())
+
+    assert chosen(1, 1, 1) == chosen(1, 1, 1)
+    assert len({chosen(1, 1, 1), chosen(2, 1, 1), chosen(1, 2, 1), chosen(1, 1, 2)}) == 4
 
 
 def test_a_batch_in_which_nothing_is_chosen():

@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from fairseq_xling.evaluation import structure
 from fairseq_xling.evaluation.demo_figures import layer_figure, loss_figure, translation_figure
 from fairseq_xling.evaluation.demo_table import demo_table
+from fairseq_xling.evaluation.features import sentence_features
 from fairseq_xling.evaluation.report import Page, write_page
-from fairseq_xling.evaluation.structure import RETRIEVAL, SIMILARITY, TRANSLATION
-from fairseq_xling.formats.results import Result
+from fairseq_xling.evaluation.structure import RETRIEVAL, SIMILARITY, TRANSLATION, sentence_structure
+from fairseq_xling.evaluation.word_translation import WordTranslation
+from fairseq_xling.formats.results import Result, Run, select
 
 
 def line(experiment, seed, task, metric, layer, value, chance=None):
@@ -25,7 +28,7 @@ def results(seeds=(1,), experiments=("default", "random:default")):
             for layer in range(3):
                 value = 0.1 * (layer + 1) + 0.01 * seed - 0.05 * number
                 lines.append(line(experiment, seed, RETRIEVAL, "precision@1", layer, value, 0.01))
-                lines.append(line(experiment, seed, SIMILARITY, "linear_cka", layer, 0.5))
+                lines.append(line(experiment, seed, SIMILARITY, "linear_cka", layer, 0.4 + 0.1 * seed))
             for metric in ("precision@1", "precision@1_spelt_differently"):
                 lines.append(line(experiment, seed, TRANSLATION, metric, 0, 0.2, 0.002))
     return lines
@@ -41,6 +44,45 @@ def test_one_seed_shows_the_best_layer_and_times_chance():
 def test_several_seeds_show_mean_and_sample_deviation():
     table = demo_table(results(seeds=(1, 2, 3)), ["default"], "random:")
     assert "0.320 ± 0.010" in table  # best layers 0.31, 0.32, 0.33
+    assert "0.600 ± 0.100" in table  # CKA 0.5, 0.6, 0.7
+
+
+def test_retrieval_and_similarity_of_the_demo_in_every_layer(model, lab):
+    rows = [row.split("\t")[:2] for row in (lab / "parallel" / "test.tsv").read_text("utf-8").splitlines()[1:]]
+    parallel = dict(zip(("qaa", "qab"), map(list, zip(*rows))))
+    found = sentence_structure(model, Run("default", "qaa-qab", "lab", 1), parallel, "test.tsv")
+    assert [result.layer for result in select(found, task=RETRIEVAL)] == list(range(5))
+    for layer, (x, y) in enumerate(zip(*(sentence_features(model, parallel[lang], lang) for lang in parallel))):
+        x, y = (side - side.mean(0, dtype=np.float64) for side in (x, y))
+        cosines = (x @ y.T) / np.linalg.norm(x, axis=1)[:, None] / np.linalg.norm(y, axis=1)
+        right = [np.mean(cosines.argmax(axis) == np.arange(len(x))) for axis in (0, 1)]
+        retrieval, similarity = (select(found, task=task, layer=layer)[0] for task in (RETRIEVAL, SIMILARITY))
+        assert retrieval.value == pytest.approx(np.mean(right), abs=1.5 / len(x))  # one may be a tie in float32
+        assert (retrieval.chance, retrieval.n) == (1 / len(x), len(x))
+        expected = np.sum((x.T @ y) ** 2) / np.linalg.norm(x.T @ x) / np.linalg.norm(y.T @ y)
+        assert similarity.value == pytest.approx(expected, rel=1e-4)
+
+
+def test_retrieval_of_the_demo_is_the_mean_of_both_directions(model, monkeypatch):
+    monkeypatch.setattr(structure, "retrieval_by_layer", lambda *_: [(0.2, 0.6)] * 5)
+    run, parallel = Run("default", "qaa-qab", "lab", 1), {"qaa": ["a", "b", "c"], "qab": ["d", "e", "f"]}
+    found = select(sentence_structure(model, run, parallel, "d"), task=RETRIEVAL)
+    assert [result.value for result in found] == pytest.approx([0.4] * 5)
+
+
+def test_words_that_may_be_spelt_alike_are_left_out(model, monkeypatch):
+    """All their translations: a word that finds itself would count by its other ones."""
+    asked = []
+
+    def translation(pretrained, source, target, pairs):
+        asked.append(pairs)
+        return WordTranslation(0.5, 1, 1.0, 0.1)
+
+    monkeypatch.setattr(structure, "embedding_translation", translation)
+    dictionary = [("Same", "same"), ("Same", "other"), ("cat", "chat")]
+    found = structure.word_structure(model, Run("default", "qaa-qab", "lab", 1), dictionary, "d")
+    assert asked == [dictionary, [("cat", "chat")]]
+    assert [result.metric for result in found] == ["precision@1", "precision@1_spelt_differently"]
 
 
 class Reader(HTMLParser):

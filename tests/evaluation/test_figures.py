@@ -60,6 +60,9 @@ def test_a_series_is_the_mean_over_seeds_of_the_last_lines(results):
     assert found.seeds == 2
     assert found.chance is None
     assert series(results, "similarity", "linear_cka", "unknown") is None
+    third = line("mono", "qaa-qab", "similarity", "linear_cka", 0, 0.5, seed=3)  # at one layer only
+    assert series([*results, third], "similarity", "linear_cka", "mono", "qaa-qab").seeds == 3
+    assert series(results, "sentence_retrieval", "precision@1", "mono").chance == pytest.approx(0.01)
 
 
 def test_numbers_on_two_test_sets_are_not_mixed():

@@ -37,10 +37,11 @@ def test_centring_removes_what_all_sentences_of_a_language_share():
 
 def test_one_map_a_layer_makes_models_trained_apart_alike():
     layers, dim = 3, 12
-    x = RNG.normal(size=(layers, 150, dim))
+    x = RNG.normal(size=(layers, 150, dim)) + 2 * RNG.normal(size=(layers, 1, dim))  # each side has a mean of its own
     y = np.stack([layer @ ortho_group.rvs(dim, random_state=i) for i, layer in enumerate(x)])
     found = aligned_retrieval_by_layer(x[:, 100:], y[:, 100:], x[:, :100], y[:, :100])
     assert found == [(1.0, 1.0)] * layers
+    np.testing.assert_allclose(*mapped(x[0, 100:], y[0, 100:], x[0, :100], y[0, :100]), atol=1e-9)
     assert max(max(pair) for pair in retrieval_by_layer(x, y)) < 0.2
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from fairseq.data import Dictionary
 from scipy.stats import ortho_group
 
-from fairseq_xling.analysis import csls
-from fairseq_xling.evaluation.word_translation import align, as_compared, translate
-from fairseq_xling.evaluation.word_vectors import WordVectors
+from fairseq_xling.analysis import csls, nearest_neighbors
+from fairseq_xling.evaluation import word_translation
+from fairseq_xling.evaluation.word_translation import align, as_compared, embedding_translation, translate
+from fairseq_xling.evaluation.word_vectors import WordVectors, one_subword_words
 from fairseq_xling.formats.errors import InputError
 
 RNG = np.random.default_rng(3)
@@ -48,14 +52,40 @@ def test_csls_takes_all_words_as_neighbourhood():
 
 
 def test_alignment_finds_a_rotation_from_some_pairs():
-    vectors = RNG.normal(size=(60, 8))
+    vectors = RNG.normal(size=(60, 8)) + 2 * RNG.normal(size=8)  # each side has a mean of its own
     source = words(" ".join(f"s{i}" for i in range(60)), vectors)
     target = words(" ".join(f"t{i}" for i in range(60)), vectors @ ortho_group.rvs(8, random_state=1))
     pairs = [(f"S{i}", f"t{i}") for i in range(60)]
     assert translate(*align(source, target, pairs[:20]), pairs[20:], method="cosine") == pytest.approx(
         (1, 40, 1, 1 / 60)
     )
+    np.testing.assert_allclose(*(side.vectors for side in align(source, target, pairs)), atol=1e-5)
     assert translate(source, target, pairs[20:], method="cosine").precision < 0.3
+
+
+def test_of_words_that_differ_in_case_the_most_frequent_stands_for_all():
+    dictionary = Dictionary()
+    for symbol, count in (("▁the", 5), ("▁The", 9), ("▁cat", 7), ("s", 99), ("▁", 3), ("▁chat", 0)):
+        dictionary.add_symbol(symbol, n=count)
+    known = SimpleNamespace(dictionary=lambda lang: dictionary, own_tokens=lambda lang: np.arange(4, 9))  # not chat
+    model = SimpleNamespace(segmenter=lambda lang: SimpleNamespace(vocabularies=known))
+    assert list(one_subword_words(model, "en").items()) == [("the", 5), ("cat", 6)]
+
+
+def test_method_and_neighbourhood_are_those_asked_for(model, monkeypatch):
+    asked = []
+
+    def search(x, y, **options):
+        asked.append((options["method"], options["k"]))
+        return nearest_neighbors(x, y, **options)
+
+    monkeypatch.setattr(word_translation, "nearest_neighbors", search)
+    found = (list(one_subword_words(model, language))[:20] for language in ("qaa", "qab"))
+    dictionary = list(zip(*found))
+    for training in (None, dictionary):
+        embedding_translation(model, "qaa", "qab", dictionary, training=training, method="cosine", k=3)
+    embedding_translation(model, "qaa", "qab", dictionary)
+    assert asked == [("cosine", 3), ("cosine", 3), ("csls", 10)]
 
 
 @pytest.mark.parametrize("step", [translate, align])

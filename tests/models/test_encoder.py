@@ -108,8 +108,9 @@ def test_the_language_changes_the_output_only_where_parts_are_separate():
         assert (not torch.allclose(english, french)) == differs
 
 
-def test_up_to_stops_early():
-    model = make()
+@pytest.mark.parametrize("norm_before", [False, True])  # then a norm after the last layer, and after no other
+def test_up_to_stops_early(norm_before):
+    model = make(norm_before=norm_before)
     tokens, _ = batch(40, (8, 8))
     with torch.no_grad():
         whole, part, embeddings = (model.encoder(tokens, "en", up_to=n) for n in (3, 2, 0))

@@ -68,6 +68,8 @@ def test_the_norm_of_several_processes_and_a_factor_on_the_device():
     assert norm.item() == pytest.approx(6.0)
     optimizer.step()
     assert parameter.grad.tolist() == pytest.approx([0.25] * 4, rel=1e-5)  # 3 / 2, clipped by 1 / 6
+    optimizer.step(scale=5.0)  # the factors of the step before are used up
+    assert parameter.grad.tolist() == pytest.approx([0.05] * 4, rel=1e-5)
 
 
 def test_without_gradients_nothing_happens():

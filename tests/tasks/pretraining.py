@@ -45,16 +45,22 @@ def arguments(data, save_dir, *extra):
     ]
 
 
+def configuration(data, save_dir, *extra):
+    """What fairseq makes of the arguments."""
+    from fairseq import options
+    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+
+    parser = options.get_training_parser()
+    return convert_namespace_to_omegaconf(options.parse_args_and_arch(parser, arguments(data, save_dir, *extra)))
+
+
 def train(data, save_dir, *extra):
     """Run fairseq-train's main function in this process."""
-    from fairseq import checkpoint_utils, options
-    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+    from fairseq import checkpoint_utils
     from fairseq_cli.train import main
 
     checkpoint_utils.save_checkpoint.__dict__.pop("best", None)  # fairseq keeps it on the function
-    parser = options.get_training_parser()
-    args = options.parse_args_and_arch(parser, arguments(data, save_dir, *extra))
-    main(convert_namespace_to_omegaconf(args))
+    main(configuration(data, save_dir, *extra))
     return load(save_dir)
 
 

@@ -14,13 +14,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from fairseq.tasks import setup_task
 
 from fairseq_xling.checkpoints import read_state
+from fairseq_xling.data.blocks import TokenFile
 from fairseq_xling.data.masked_lm_dataset import BatchMasker
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.tasks.masked_lm import XlingMaskedLMTask
 
-from .pretraining import ROOT, assert_equal_states, command, load, run, train, write_data
+from .pretraining import ROOT, assert_equal_states, command, configuration, load, run, train, write_data
+
+SPLITS = ("train", "valid")
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +73,21 @@ def test_end_to_end_learns_and_says_what_it_does(shared, tmp_path, caplog):
     for name in ("", "_en", "_fr"):
         assert valid[f"loss{name}"] == pytest.approx(valid[f"nats{name}"] / 0.693147, abs=2e-3)  # bits and nats
         assert valid[f"ppl{name}"] == pytest.approx(2 ** valid[f"loss{name}"], rel=2e-3)
+
+
+def test_an_epoch_is_all_blocks_and_validation_leaves_out_no_token(shared):
+    """Training drops the rest of a stream that does not fill a block."""
+    cfg = configuration(shared, "nowhere", "--epoch-sequences", 0)
+    task = setup_task(cfg.task)
+    task.build_model(cfg.model)
+    tokens = {split: [len(TokenFile(shared / lang / split).tokens) for lang in ("en", "fr")] for split in SPLITS}
+    for split in SPLITS:
+        task.load_dataset(split)
+        task.datasets[split].lay_out(4)
+    assert task.datasets["train"].epoch_sequences == sum(count // 16 for count in tokens["train"])
+    valid = task.datasets["valid"]
+    assert any(count % 16 for count in tokens["valid"])
+    assert sum(valid[0, batch]["ntokens"] for batch in range(len(valid))) == sum(tokens["valid"])
 
 
 @pytest.mark.parametrize("options", [[], ["--bf16-autocast"]])

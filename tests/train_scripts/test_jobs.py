@@ -270,6 +270,9 @@ def test_status(tmp_path):
     shown = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert shown.returncode == 1
     assert "1 done, 1 running, 1 lost, 1 failed" in shown.stdout
+    for name, status in (("d", 1), ("c", 0)):  # one that is lost is as bad as one that failed
+        beside(tmp_path / name, "pretrain", "json").unlink()
+        assert subprocess.run(command, capture_output=True, check=False, cwd=ROOT).returncode == status
 
 
 def submitted(folder, *words):

@@ -12,7 +12,7 @@ import pytest
 
 from fairseq_xling.command import STOPPED
 from fairseq_xling.formats.errors import InputError
-from fairseq_xling.runs.identity import HASHED, identity, known_by, significant
+from fairseq_xling.runs.identity import HASHED, Identity, identity, known_by, significant
 from fairseq_xling.runs.progress import PlainProgress, TrainingProgress, duration
 from fairseq_xling.runs.record import Record, beside, last_line, read_record
 from fairseq_xling.runs.stage import Stage, explain
@@ -276,6 +276,9 @@ def test_what_differs_is_named():
     assert now.difference(before) == "--lr 3 (was 2), --seed 4 (new), no --clip"
     same = identity(["fairseq-train", "DATA", "--num-workers", "3", "--lr", "2", "--clip", "5"], [])
     assert same.difference(before) is None  # of an option that is given twice the last counts
+    before = {"command": ["fairseq-train"], "inputs": {"a": "1", "b": "2"}}
+    assert Identity(("fairseq-train",), {"a": "1"}).difference(before) == "b (no longer an input)"
+    assert Identity(("fairseq-train",), {"a": "1", "b": "2", "c": "3"}).difference(before) == "c"
 
 
 def test_large_files_are_known_by_size_and_time_and_folders_by_their_files(tmp_path):

@@ -5,6 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from fairseq import checkpoint_utils
@@ -134,8 +135,17 @@ def test_another_number_of_processes_goes_on_behind_the_batches_that_were_read(
 def test_dropout_as_in_pretraining_unless_given(data, shared_model, tmp_path):
     train("tagging", data, shared_model, tmp_path / "a", "--max-update", 1)
     train("tagging", data, shared_model, tmp_path / "b", "--max-update", 1, "--encoder-dropout", 0.25)
-    shapes = [FineTuned.load(tmp_path / name / "checkpoint_last.pt").description.shape for name in "ab"]
-    assert [(shape.dropout, shape.attention_dropout) for shape in shapes] == [(0.1, 0.1), (0.25, 0.25)]
+    train("tagging", data, shared_model, tmp_path / "c", "--max-update", 1, "--encoder-dropout", 0)  # none is a choice
+    shapes = [FineTuned.load(tmp_path / name / "checkpoint_last.pt").description.shape for name in "abc"]
+    assert [(shape.dropout, shape.attention_dropout) for shape in shapes] == [(0.1, 0.1), (0.25, 0.25), (0.0, 0.0)]
+
+
+def test_the_training_data_follow_from_the_seed_and_the_examples_of_an_epoch(data, shared_model, tmp_path):
+    train("tagging", data, shared_model, tmp_path, "--max-update", 1, "--seed", 5, "--epoch-examples", 20)
+    task = FineTuned.load(tmp_path / "checkpoint_last.pt", data=data / "ner").task
+    task.load_dataset("train")
+    chosen = sorted(index for batch in task.datasets["train"].members(1) for index in batch.tolist())
+    assert chosen == sorted(np.random.default_rng([5, 0]).permutation(64)[:20].tolist())
 
 
 @pytest.mark.parametrize(

@@ -59,9 +59,18 @@ def test_a_grid_from_training_to_summary(model, data, tmp_path):
     assert not other.is_done
 
 
-def test_what_was_made_from_other_inputs_goes_away(model, data, tmp_path):
+def test_fine_tuning_has_the_seed_of_the_model(model, data, tmp_path):
+    arguments = attempts_of(replace(model, run=replace(model.run, seed=7)), data, tmp_path)[0].arguments
+    assert arguments[arguments.index("--seed") + 1] == "7"
+
+
+@pytest.mark.parametrize("changed", ["ner/en.train.tsv", "ner/en.dev.tsv", "model.pt", "bin/manifest.json"])
+def test_what_was_made_from_other_inputs_goes_away(model, data, tmp_path, changed):
     folder = tmp_path / "data"
     shutil.copytree(data, folder)
+    shutil.copy(model.checkpoint, folder / "model.pt")
+    shutil.copytree(model.vocabulary, folder / "bin")
+    model = replace(model, checkpoint=folder / "model.pt", vocabulary=folder / "bin")
     (attempt,) = attempts_of(model, folder, tmp_path, wanted=replace(TINY, lr=(0.01,)))
     attempt.prepare()
     (attempt.checkpoints).mkdir()
@@ -70,8 +79,8 @@ def test_what_was_made_from_other_inputs_goes_away(model, data, tmp_path):
     attempt.prepare()  # nothing changed: kept, so that training goes on
     assert attempt.is_done
     assert (attempt.checkpoints / "checkpoint_last.pt").exists()
-    path = folder / "ner" / "en.train.tsv"
-    path.write_text(path.read_text() + "abc\tO\n\n")
+    with open(folder / changed, "ab") as out:
+        out.write(b"abc\tO\n\n")
     (attempt,) = attempts_of(model, folder, tmp_path, wanted=replace(TINY, lr=(0.01,)))
     assert not attempt.is_done
     attempt.prepare()
@@ -244,6 +253,12 @@ def test_results_are_added_once(tmp_path):
     grid.add_results(path, [line("accuracy", 0.6)])
     grid.add_results(path, [line("accuracy", 0.5)])  # as it was first: a new line, as the last one counts
     assert [result.value for result in read_results(path)] == [0.5, 0.1, 0.6, 0.5]
+
+
+def test_the_schedule_counts_the_last_batch_that_is_not_full():
+    options = Grid(epochs=3, batch_size=(16,), lr=(1e-5,), warmup=0.25).schedule_options(examples=49, batch_size=16)
+    assert options[options.index("--total-num-update") + 1] == "12"
+    assert options[options.index("--warmup-updates") + 1] == "3"
 
 
 def test_the_papers_grid_is_the_papers():

@@ -9,8 +9,12 @@ from fairseq_xling.analysis import is_tree
 from fairseq_xling.data.labelled import IGNORED
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.models.biaffine import BiaffineHead
+from fairseq_xling.models.encoder import VocabularyInfo, XlingEncoder
 from fairseq_xling.models.heads import LinearHead, SharedDropout
+from fairseq_xling.models.shape import Shape
+from fairseq_xling.models.transfer import XlingTransferModel
 from fairseq_xling.optim.two_rates import TwoRates, TwoRatesConfig
+from fairseq_xling.sharing import Sharing
 
 RELATIONS = ["nsubj", "obj", "root"]
 
@@ -44,6 +48,18 @@ def plain_scores(head, features):
             for r in range(len(head.labels)):
                 labels[d, h, r] = left @ head.label_weight[r] @ right
     return arcs, labels
+
+
+def test_features_are_those_of_the_first_position_or_of_the_words():
+    torch.manual_seed(0)
+    encoder = XlingEncoder(Shape(layers=2, dim=8, heads=2, hidden=8), Sharing.parse("", 2), {"en": VocabularyInfo(20)})
+    model = XlingTransferModel(encoder, LinearHead(8, ["a", "b"])).eval()
+    tokens = torch.randint(4, 20, (2, 5))
+    last = encoder(tokens, "en")[-1]
+    assert torch.allclose(model.features(tokens, "en"), last[:, 0], atol=1e-6)
+    words = torch.tensor([[1, 3], [7, -1]])  # flat positions; -1: the second sentence has one word
+    found = model.features(tokens, "en", words=words)
+    assert torch.allclose(found[[0, 0, 1], [0, 1, 0]], last[[0, 0, 1], [1, 3, 2]], atol=1e-6)
 
 
 def batch_of(*counts):

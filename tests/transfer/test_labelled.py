@@ -1,5 +1,7 @@
 """Rows, windows and batches of labelled data."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairseq_xling.data.labelled import IGNORED, LabelledBatches, pair_item, sentence_item
+from fairseq_xling.data.nli import NLI
+from fairseq_xling.data.parsing import Parsing
+from fairseq_xling.formats.conllu import read_conllu
 from fairseq_xling.formats.nli import Pair
+
+from . import world
 
 
 def make_sentence(lengths, limit):
@@ -87,19 +94,19 @@ def test_pairs_lose_the_end_of_the_longer_side(sizes, limit, kept):
 
 
 def test_words_of_a_batch_point_at_their_first_subwords():
-    made = [make_sentence(lengths, 8) for lengths in ([1, 2], [1] * 20, [3])]
-    batches = LabelledBatches([item for _, _, item in made], ["a", "b", "c"], "en", 1)
-    batches.lay_out(3)
+    made = [make_sentence(lengths, 8) for lengths in ([1, 2], [1] * 20, [3], [1] * 8)]  # two take several rows
+    batches = LabelledBatches([item for _, _, item in made], ["a", "b", "c", "d"], "en", 1)
+    batches.lay_out(4)
     sample = batches[1, 0]
     tokens, words = sample["net_input"]["src_tokens"], sample["net_input"]["words"]
-    assert tokens.shape[0] > 3  # the long one takes several rows
-    assert sorted(sample["gold"].examples) == ["a", "b", "c"]
+    assert tokens.shape[0] == sum(len(item.rows) for _, _, item in made) > 5
+    assert sorted(sample["gold"].examples) == ["a", "b", "c", "d"]
     for index, line, target in zip(sample["id"].tolist(), words, sample["target"]):
         ids, starts, _ = made[index]
         there = line >= 0
         assert tokens.flatten()[line[there]].tolist() == [ids[start] for start in starts]
         assert torch.equal(target == IGNORED, ~there)
-    assert sample["decisions"] == 23
+    assert sample["decisions"] == 31
 
 
 def test_decisions_are_pairs_and_words_with_a_target():
@@ -119,6 +126,22 @@ def test_gold_arrives_whole_on_a_gpu():
     batches = LabelledBatches([pair_item([5], [6], 0, 64)], [Pair("a", "b", "neutral")], "en", 1)
     moved = utils.apply_to_sample(lambda tensor: tensor, batches.sample(np.array([0])))
     assert moved["gold"].examples[0].label == "neutral"
+
+
+def test_a_premise_stands_before_its_hypothesis():
+    segmenter = SimpleNamespace(tokenise=str, encode=lambda text: [int(word) for word in text.split()])
+    item = NLI().item(Pair("10 11", "12", "neutral"), segmenter, {"entailment": 0, "neutral": 1}, 64)
+    assert item.rows[0].tolist() == [2, 10, 11, 2, 12, 2]
+    assert item.target == 1
+
+
+def test_relations_are_learnt_without_their_subtypes(tmp_path):
+    (tmp_path / "x.conllu").write_text(world.conllu(["a", "b"], on_first=["b"]))  # nsubj:pass
+    segmenter = SimpleNamespace(encode_words=lambda words: ([10, 11], [0, 1]))
+    labels = {name: number for number, name in enumerate(Parsing().labels(read_conllu(tmp_path / "x.conllu")))}
+    assert labels == {"nsubj": 0, "root": 1}
+    (tree,) = read_conllu(tmp_path / "x.conllu")
+    assert Parsing().item(tree, segmenter, labels, 64).target.tolist() == [[0, 1], [1, 0]]
 
 
 def batches_of(count, seed=0, **options):
@@ -147,6 +170,8 @@ def test_short_epochs_go_on_where_the_one_before_stopped():
     assert len(batches) == 2
     assert sorted(seen) == sorted(list(range(10)) * 2)  # five epochs of four: two passes
     assert len(set(seen[:8])) == 8  # the first two epochs lie within the first pass
+    batches = batches_of(10, seed=9, epoch_examples=4)
+    assert set(np.concatenate(batches.members(1))) == set(np.random.default_rng([9, 0]).permutation(10)[:4])
 
 
 def test_validation_takes_everything_once_whatever_the_epoch():

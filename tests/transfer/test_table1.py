@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from fairseq_xling.evaluation.figure3 import draw_figure3
+from fairseq_xling.evaluation.figure3 import draw_figure3, figure3
 from fairseq_xling.evaluation.paper_table1 import PAIRS, TASKS, experiments, paper_numbers
 from fairseq_xling.evaluation.table1 import METRICS, make_table
 from fairseq_xling.evaluation.table1_text import to_csv, to_latex, to_markdown
@@ -153,6 +153,15 @@ def test_figure3_is_drawn(tmp_path):
         draw_figure3(table, tmp_path / f"figure3{suffix}")
         assert (tmp_path / f"figure3{suffix}").read_bytes().startswith(magic)
     assert len(list(tmp_path.iterdir())) == 3  # nothing half written is left
+
+
+def test_figure3_shows_means_and_deviations_in_per_cent():
+    (bars,) = (
+        each for each in figure3(make_table(LAB, "lab", ["qaa-qab"])).axes[0].containers if hasattr(each, "patches")
+    )
+    assert [bar.get_height() for bar in bars] == pytest.approx([80, 40, 50])
+    errors = bars.errorbar.lines[2][0].get_segments()
+    assert errors[0][:, 1] == pytest.approx([70, 90])
 
 
 def test_one_test_set_under_two_names_is_one_column():

@@ -1,6 +1,7 @@
 """Zero-shot evaluation: predictions in the data's own format, lines for results.jsonl, odd input."""
 
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
@@ -198,11 +199,40 @@ def test_baselines_by_hand(tmp_path):
     assert baselines.majority["las"] == pytest.approx(2 / 3)
     constant = [[Word(0, "root"), Word(1, "obj"), Word(2, "obj")]]
     assert baselines.majority["las"] == attachment_scores([trees[0].words], constant).las
+    forward = [SimpleNamespace(words=[Word(2, "det"), Word(3, "det"), Word(0, "root")])]  # word 2 hangs on the last
+    assert Parsing().baselines(forward, forward).majority["las"] == 1.0
     pairs = [Pair("a", "b", label) for label in ("neutral", "neutral", "entailment", "contradiction")]
     assert NLI().baselines(pairs, pairs).majority["accuracy"] == 0.5
     assert NLI().baselines(pairs, pairs).chance["accuracy"] == pytest.approx(1 / 3)
     sentences = [TaggedSentence(("a", "b", "c"), ("O", "B-PER", "O"), 1)]
     assert NER().baselines(sentences, sentences).majority["f1"] == 0.0  # all O
+
+
+def test_baselines_are_learnt_from_the_training_data(tmp_path):
+    train = [Pair("a", "b", label) for label in ("neutral", "neutral", "entailment", "contradiction")]
+    test = [Pair("a", "b", label) for label in ("entailment", "entailment", "contradiction")]
+    baselines = NLI().baselines(test, train)
+    assert (baselines.chance["accuracy"], baselines.majority["accuracy"]) == (pytest.approx(1 / 3), 0.0)
+    tags = [[TaggedSentence(("a", "b", "c"), tags, 1)] for tags in (("B-PER", "B-PER", "O"), ("O", "O", "B-PER"))]
+    assert NER().baselines(*tags).majority["f1"] == 0.0  # all O
+    assert NER().baselines(*reversed(tags)).majority["f1"] == pytest.approx(1 / 2)  # all B-PER
+    for name, on_first in (("test", ["b", "c"]), ("train", [])):  # heads 0 1 1 with nsubj; 0 1 2 with obj
+        (tmp_path / f"{name}.conllu").write_text(world.conllu(["a", "b", "c"], on_first))
+    trees = [list(read_conllu(tmp_path / f"{name}.conllu")) for name in ("test", "train")]
+    baselines = Parsing().baselines(*trees)
+    assert baselines.chance["las"] == pytest.approx(1 / 3 * 1 / 3 / 3)  # the root alone has a relation of training
+    assert baselines.majority["las"] == pytest.approx(1 / 3)
+
+
+def test_the_measure_of_validation_is_that_of_the_evaluation(tmp_path):
+    (tmp_path / "x.conllu").write_text(EWT_LIKE)
+    trees = list(read_conllu(tmp_path / "x.conllu"))
+    predicted = [[(2, "case"), (0, "root"), (1, "punct")], [(0, "nsubj")]]  # wrong at a full stop, and at a root
+    assert Parsing.metric_of_counts(Parsing().counts(trees, predicted)) == Parsing().score(trees, predicted)[0].value
+    assert Parsing().score(trees, predicted)[0].value == pytest.approx(2 / 3)
+    gold = [TaggedSentence(("a", "b", "c", "d"), ("B-LOC", "I-LOC", "O", "O"), 1)]
+    predicted = [["B-PER", "I-LOC", "B-PER", "B-PER"]]  # the first span takes its last type; two more
+    assert NER.metric_of_counts(NER().counts(gold, predicted)) == NER().score(gold, predicted)[0].value == 0.5
 
 
 @pytest.mark.parametrize(
