@@ -105,7 +105,8 @@ def load_checkpoint(cfg: Any, trainer: Any, **options: Any) -> Any:
         patience.restore({})  # fairseq leaves the best value of the checkpoint as well
     trainer.saved_at = trainer.get_num_updates()
     if trainer.data_parallel_rank == 0:
-        _log_last_epoch(cfg, trainer, *loaded)
+        if source.parent == Path(cfg.save_dir):  # the epochs of another run are not of this one's log
+            _log_last_epoch(cfg, trainer, *loaded)
         logger.info(describe_disk(cfg, trainer.model, cfg.save_dir))
     _end_where_nothing_is_left(cfg, trainer)
     return loaded

@@ -4,6 +4,8 @@ import pytest
 
 from fairseq_xling.criterions.masked_lm import XlingMaskedLMCriterion
 
+from .pretraining import write_data
+
 
 @pytest.fixture
 def spoil(monkeypatch):
@@ -18,3 +20,13 @@ def spoil(monkeypatch):
         monkeypatch.setattr(XlingMaskedLMCriterion, "forward", forward)
 
     return arrange
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory):
+    return write_data(tmp_path_factory.mktemp("data") / "shared", {"en": 60, "fr": 30})
+
+
+@pytest.fixture(scope="session")
+def per_language(tmp_path_factory):
+    return write_data(tmp_path_factory.mktemp("data") / "separate", {"en": 60, "fr": 30}, shared=False)
