@@ -78,7 +78,9 @@ def runs_fairseq() -> bool:
 
     There `_excepthook` would end the session at a wrong name, and hide where the user's own code failed.
     """
-    return "fairseq_cli" in sys.modules
+    program = getattr(sys.modules["__main__"], "__file__", None) or ""
+    # `torchrun .../fairseq_cli/train.py` imports no package of that name
+    return "fairseq_cli" in sys.modules or Path(program).parent.name == "fairseq_cli"
 
 
 def _excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -1,9 +1,11 @@
 """What commands share."""
 
 import argparse
+import os
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -79,3 +81,18 @@ def test_importing_the_package_leaves_logging_to_the_script():
     script = "import logging, fairseq_xling\nlogging.basicConfig(level=logging.INFO)\nlogging.info('my own line')\n"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "INFO:root:my own line" in done.stderr
+
+
+@pytest.mark.parametrize("imported", [True, False], ids=["as a module", "by its path"])
+def test_fairseqs_programs_are_known_however_they_are_started(tmp_path, imported):
+    """`torchrun .../fairseq_cli/train.py` imports no package of that name."""
+    program = tmp_path / "fairseq_cli" / "train.py"
+    program.parent.mkdir()
+    (program.parent / "__init__.py").touch()
+    program.write_text("from fairseq_xling.command import runs_fairseq\nprint(runs_fairseq())\n")
+    words = ["-m", "fairseq_cli.train"] if imported else [str(program)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, *words], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "True\n"

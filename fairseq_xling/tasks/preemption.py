@@ -18,6 +18,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -115,6 +116,7 @@ def _between_updates(original: Callable[..., Any]) -> Callable[..., Any]:
         if ends:
             _watch.stop()
             bad_loss.settle(trainer)
+            _renew_last(cfg, trainer, epoch_itr)
         elif _watch.asked(trainer) and not end_of_epoch:
             _stop(cfg, trainer, epoch_itr)
         return losses, ends
@@ -135,6 +137,18 @@ def _stop(cfg: Any, trainer: Any, epoch_itr: Any) -> None:
     logger.info(f"stopped by a signal after update {updates}, {what}")
     sys.stdout.flush()
     sys.exit(STOPPED)
+
+
+def _renew_last(cfg: Any, trainer: Any, epoch_itr: Any) -> None:
+    """At the end of a run with ``--no-last-checkpoints``: a stop left a last checkpoint, which is out of date now.
+
+    Whoever evaluates it would read weights of half a training, and the same command would make the rest once more.
+    """
+    last = Path(cfg.checkpoint.save_dir) / checkpoint_safety.LAST
+    if cfg.checkpoint.no_last_checkpoints and not cfg.checkpoint.no_save and last.exists():
+        with open_dict(cfg.checkpoint):
+            cfg.checkpoint.no_last_checkpoints = False
+        checkpoint_utils.save_checkpoint(cfg.checkpoint, trainer, epoch_itr, None)
 
 
 def _end_loaders() -> None:

@@ -282,6 +282,16 @@ def test_a_stop_saves_what_a_run_goes_on_from(data, tmp_path, undisturbed, at_up
     assert_equal_states(load(undisturbed), load(tmp_path))
 
 
+def test_no_old_last_checkpoint_of_a_stop_stays_behind(data, tmp_path, undisturbed, at_update):
+    """`--no-last-checkpoints` to the end: it would be evaluated in good faith, and the rest be trained again."""
+    at_update(8, lambda: os.kill(os.getpid(), signal.SIGUSR1))
+    with pytest.raises(SystemExit):
+        train(data, tmp_path, "--max-update", UPDATES, "--no-last-checkpoints")
+    state = train(data, tmp_path, "--max-update", UPDATES, "--no-last-checkpoints")
+    assert updates_of(tmp_path) == UPDATES
+    assert_equal_states(state, load(undisturbed))
+
+
 def test_a_stop_of_a_run_that_saves_nothing_does_not_claim_to_have_saved(data, tmp_path, at_update, caplog):
     at_update(8, lambda: os.kill(os.getpid(), signal.SIGUSR1))
     with pytest.raises(SystemExit), caplog.at_level(logging.INFO):
