@@ -59,7 +59,8 @@ class Embeddings(nn.Module):
         self.tokens = nn.Embedding(vocabulary.size, dim, padding_idx=vocabulary.pad_index)
         self.positions = nn.Embedding(max_positions, dim)
         digest = bytes.fromhex(vocabulary.digest) or bytes(32)
-        self.register_buffer("vocabulary_hash", torch.tensor(list(digest), dtype=torch.uint8))
+        # int64 although these are bytes: fairseq's average_checkpoints.py divides their sum, which must not overflow
+        self.register_buffer("vocabulary_hash", torch.tensor(list(digest), dtype=torch.int64))
 
     def forward(self, tokens: Tensor, rows: Tensor | None = None) -> Tensor:
         """(batch, length) token ids to (batch, length, dim); `rows` are their embeddings, if looked up before."""
@@ -68,7 +69,7 @@ class Embeddings(nn.Module):
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
         theirs, ours = state_dict.get(prefix + "vocabulary_hash"), self.vocabulary_hash
-        if theirs is not None and ours.any() and theirs.any() and not torch.equal(theirs.cpu(), ours.cpu()):
+        if theirs is not None and ours.any() and theirs.any() and theirs.tolist() != ours.tolist():
             name = prefix.rstrip(".").rpartition(".")[2]
             sizes = [len(weight) for weight in (state_dict[prefix + "tokens.weight"], self.tokens.weight)]
             raise InputError(

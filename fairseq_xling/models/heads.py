@@ -44,17 +44,24 @@ class LabelHead(nn.Module):
         super().__init__()
         self.labels = tuple(labels)
         text = json.dumps(list(labels), ensure_ascii=False).encode()
-        self.register_buffer("label_set", torch.tensor(list(text), dtype=torch.uint8))
+        self.register_buffer("label_set", torch.tensor(list(text), dtype=torch.int64))  # as `vocabulary_hash`
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
         theirs = state_dict.get(prefix + "label_set")
-        if theirs is not None and not torch.equal(theirs.cpu(), self.label_set.cpu()):
-            known = ", ".join(json.loads(bytes(theirs.tolist()).decode()))
+        if theirs is not None and theirs.tolist() != self.label_set.tolist():
             raise InputError(
-                f"the checkpoint was trained on the labels {known}, but the training data has "
+                f"the checkpoint was trained on the labels {_known(theirs)}, but the training data has "
                 f"{', '.join(self.labels)}; give it the data it was trained on"
             )
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _known(label_set: Tensor) -> str:
+    """The labels of a checkpoint, for people."""
+    try:
+        return ", ".join(json.loads(bytes(label_set.tolist()).decode()))
+    except (TypeError, ValueError):  # damaged, or averaged as bytes
+        return "(which cannot be read)"
 
 
 class LinearHead(LabelHead):

@@ -130,13 +130,14 @@ def _expect_metric(cfg: Any, trainer: Any) -> None:
 
 
 def _expect_validation(trainer: Any) -> None:
-    """Refuse what pretraining cannot validate on.
+    """Refuse what cannot be validated on.
 
     The training text is one dataset with its batches, which validation would lay out anew: with another
-    ``--batch-size-valid`` training went on with other batches. The first batches alone are all of the first language.
+    ``--batch-size-valid``, or in fine-tuning with any, training went on with other batches. In pretraining the first
+    batches alone are all of the first language.
     """
     languages, options = getattr(trainer.task, "languages", ()), trainer.cfg.dataset
-    if not languages or options.disable_validation:
+    if options.disable_validation:
         return
     if options.train_subset in [subset.strip() for subset in options.valid_subset.split(",")]:
         raise InputError(

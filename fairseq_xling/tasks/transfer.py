@@ -96,6 +96,12 @@ class TransferTask(AutocastTask):
             with open_dict(cfg):  # the very object that fairseq saves with each checkpoint
                 cfg.description = self._describe(pretrained, cfg.encoder_dropout).to_json()
         self.description = Description.from_json(cfg.description)
+        source = self.description.source
+        if self.cfg.source_lang not in ("", source):  # fairseq-validate would give the number of the model's own
+            raise InputError(
+                f"--source-lang {self.cfg.source_lang}: the checkpoint was fine-tuned on {source}; "
+                "eval/zero_shot.py applies it to other languages"
+            )
         model = super().build_model(cfg, from_checkpoint)
         self._weights = None
         if not from_checkpoint:
@@ -198,7 +204,11 @@ class TransferTask(AutocastTask):
         if not size:
             raise InputError("--batch-size is missing: examples in a batch (--max-tokens is not supported here)")
         dataset.lay_out(size)
-        return TimedBatches.over(dataset, kwargs, buffered=True)
+        # without loaders on a CPU the thread that fills a buffer would only take turns with training, and now and then
+        # one that is still there when fairseq-validate ends aborts it ("terminate called ...", status 134)
+        training = dataset is self.datasets.get(self.cfg.train_subset)
+        ahead = kwargs.get("num_workers", 0) > 0 or torch.cuda.is_available()
+        return TimedBatches.over(dataset, kwargs, buffered=training and ahead)
 
     def train_step(
         self, sample: Mapping[str, Any], model: Any, criterion: Any, optimizer: Any, update_num: int, **kwargs: Any

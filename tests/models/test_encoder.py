@@ -202,6 +202,18 @@ def test_vocabulary_hash_travels_and_a_mismatch_is_named():
         other.load_state_dict(ours.state_dict())
 
 
+def test_an_average_of_checkpoints_has_their_vocabulary():
+    """Sums of bytes, as fairseq's average_checkpoints.py makes them, overflow; checkpoints of before held bytes."""
+    model = make("", {"en": VocabularyInfo(20, digest="ab" * 32)})
+    total = model.state_dict()
+    for name, value in total.items():
+        total[name] = (value + value + value) / 3 if value.is_floating_point() else (value + value + value) // 3
+    model.load_state_dict(total)
+    (name,) = [name for name in total if name.endswith("vocabulary_hash")]
+    model.load_state_dict({**total, name: total[name].to(torch.uint8)})
+    assert model.state_dict()[name].tolist() == [0xAB] * 32
+
+
 @pytest.mark.parametrize("norm_before", [False, True])
 @pytest.mark.parametrize("dim", [16, 768])  # the wider one has products of its own for training
 def test_the_residual_stream_in_bfloat16(norm_before, dim):

@@ -15,6 +15,7 @@ from fairseq_xling.evaluation.grid import train as fairseq_train
 from fairseq_xling.evaluation.zero_shot import FineTuned
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.models.transfer import read_pretrained
+from fairseq_xling.tasks.throughput import TimedBatches
 from fairseq_xling.tasks.transfer import TransferTask
 
 from ..tasks import without_values
@@ -95,6 +96,23 @@ def test_the_target_language_goes_through_its_own_layers(data, separate_model, t
                 parameter.zero_()
     assert torch.equal(finetuned.model.encoder(tokens, "en")[-1], english)
     assert not torch.allclose(finetuned.model.encoder(tokens, "fr")[-1], french, atol=1e-3)
+
+
+def test_no_thread_reads_ahead_in_validation(data, shared_model, tmp_path, monkeypatch):
+    """fairseq-validate ended in three of thirty runs with "terminate called without an active exception"."""
+    sizes = {}
+    over = TimedBatches.over
+
+    def noted(dataset, options, buffered):
+        sizes.setdefault(len(dataset.items), set()).add((buffered, options["num_workers"]))
+        return over(dataset, options, buffered)
+
+    monkeypatch.setattr(TimedBatches, "over", noted)
+    train("tagging", data, shared_model, tmp_path, "--max-epoch", 1, "--num-workers", 1)
+    numbers = sorted(sizes)
+    assert len(numbers) == 2  # dev and training sentences
+    assert sizes[numbers[0]] == {(False, 1)}
+    assert sizes[numbers[1]] == {(True, 1)}
 
 
 @pytest.mark.parametrize("stop", [2, 6])
@@ -236,6 +254,7 @@ def test_a_malformed_line_is_named(data, shared_model, tmp_path, line, says):
         (["--longest-row", "999"], "--longest-row 999: expected 8 to 128"),
         (["--files", "en=x"], "--files en=x: expected LANGUAGE.SPLIT=PATH"),
         (["--files", "en.train=nowhere.tsv"], "nowhere.tsv: no such file, given for en.train"),
+        (["--valid-subset", "valid,train"], "train is trained on"),  # training went on with other batches
         (["--valid-subset", "nothing"], "no nothing data of language 'en'; expected a file like en.nothing.tsv"),
     ],
 )
@@ -284,6 +303,14 @@ def test_a_small_file_that_names_a_large_parser(data, shared_model, tmp_path, wh
     torch.save(state, tmp_path / "x.pt")
     with pytest.raises(InputError, match=f"x.pt: the checkpoint names .*{says}"):
         FineTuned.load(tmp_path / "x.pt")
+
+
+def test_another_source_language_does_not_get_the_number_of_the_checkpoints_own(data, shared_model, tmp_path):
+    train("tagging", data, shared_model, tmp_path, "--max-update", 1)
+    path = str(tmp_path / "checkpoint_last.pt")
+    checkpoint_utils.load_model_ensemble_and_task([path], {"source_lang": "en"})
+    with pytest.raises(InputError, match=r"--source-lang fr: the checkpoint was fine-tuned on en; eval/zero_shot.py"):
+        checkpoint_utils.load_model_ensemble_and_task([path], {"source_lang": "fr"})
 
 
 def test_the_smallest_loss_may_choose(data, shared_model, tmp_path):

@@ -147,6 +147,20 @@ def test_another_label_set_is_refused():
         LinearHead(4, ["O", "B-Y"]).load_state_dict(LinearHead(4, ["O", "B-X"]).state_dict())
 
 
+@pytest.mark.parametrize("damaged", [[300], [1.5], [255, 255], [91]])
+def test_a_label_set_that_cannot_be_read_is_refused(damaged):
+    head = LinearHead(4, ["O", "B-X"])
+    with pytest.raises(InputError, match="which cannot be read"):
+        head.load_state_dict({**head.state_dict(), "label_set": torch.tensor(damaged)})
+
+
+def test_an_average_of_checkpoints_has_their_labels():
+    head = LinearHead(4, ["O", "B-X"])
+    total = {name: sum([value] * 3) for name, value in head.state_dict().items()}
+    head.load_state_dict({**total, "label_set": total["label_set"] // 3})
+    head.load_state_dict({**total, "label_set": (total["label_set"] // 3).to(torch.uint8)})  # as of before
+
+
 def test_shared_dropout_drops_the_same_features_of_all_words():
     torch.manual_seed(0)
     dropped = SharedDropout(0.5).train()(torch.ones(20, 5, 30))
