@@ -8,11 +8,23 @@ set -uo pipefail
 source train_scripts/stages.sh
 name=$1 most=$2
 shift 2
+job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}} # an array has the number of one of its jobs
+job=${job:-$SLURM_JOB_ID}
 failures=$RUNS/jobs/$name${SLURM_ARRAY_TASK_ID:+.$SLURM_ARRAY_TASK_ID}.failures
 say "job $SLURM_JOB_ID ($name), start number $((${SLURM_RESTART_COUNT:-0} + 1)), on $SLURM_JOB_NODELIST"
 
+# Whether scancel ended the job. Whatever the reason, Slurm shows a job that it ends as COMPLETING; but a time limit and most
+# preemptions send SIGUSR1 before, and any preemption leaves its time.
+cancelled() {
+  [ -z "$WARNED" ] && scontrol show job -o "$job" | grep -E 'JobState=(COMPLETING|CANCELLED)' | grep -qv 'PreemptTime=[0-9]'
+}
+
 passing_signals_on "${@//\{part\}/${SLURM_ARRAY_TASK_ID:-1}}"
 status=$?
+if [ "$status" -ne 0 ] && cancelled; then
+  say "job $SLURM_JOB_ID: cancelled; not started again"
+  exit "$status"
+fi
 case $status in
   0) rm -f "$failures"; say "job $SLURM_JOB_ID: done"; exit 0 ;;
   2) say "job $SLURM_JOB_ID: bad input, see above; not started again"; exit 2 ;;
@@ -28,6 +40,6 @@ case $status in
     fi
     say "job $SLURM_JOB_ID: died with status $status; start $died of $most again" ;;
 esac
-scontrol requeue "$SLURM_JOB_ID" || { say "Slurm refuses to start it again; submit it again yourself"; exit "$status"; }
+scontrol requeue "$job" || { say "Slurm refuses to start it again; submit it again yourself"; exit "$status"; }
 sleep 300 # until Slurm ends this start
 exit "$status"

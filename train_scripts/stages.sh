@@ -47,9 +47,12 @@ wanted() { [ ${#STAGES[@]} -eq 0 ] || [[ " ${STAGES[*]} " == *" $1 "* ]]; }
 trap 'exit 75' TERM USR1 INT HUP
 
 # Runs a command so that a signal to this shell becomes a SIGTERM to the command, and waits until that has ended.
+# WARNED says whether SIGUSR1 was among the signals.
 passing_signals_on() {
   local child='' status=0 told=''
-  trap 'told=1; [ -z "$child" ] || kill -TERM "$child" 2> /dev/null || true' TERM USR1 INT HUP
+  WARNED=''
+  trap 'told=1; [ -z "$child" ] || kill -TERM "$child" 2> /dev/null || true' TERM INT HUP
+  trap 'told=1 WARNED=1; [ -z "$child" ] || kill -TERM "$child" 2> /dev/null || true' USR1
   "$@" &
   child=$!
   [ -z "$told" ] || kill -TERM "$child" 2> /dev/null || true # it came before there was a child

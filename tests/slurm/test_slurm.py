@@ -1,4 +1,4 @@
-"""A real Slurm of two nodes on this machine: dependent jobs, preemption, a killed process, one run on two nodes."""
+"""A real Slurm of two nodes on this machine: dependent jobs, preemption, a killed process, cancelling, two nodes."""
 
 import json
 import os
@@ -211,6 +211,28 @@ def test_status_shows_it(matrix):
     shown = subprocess.run(command, capture_output=True, text=True, check=False)
     assert shown.returncode == 0, shown.stdout
     assert f"{runs}: 7 done" in shown.stdout
+
+
+def test_jobs_that_are_cancelled_stay_so_and_one_of_an_array_is_started_again_alone(slurm, tmp_path):
+    (tmp_path / "jobs").mkdir()
+    for parent in [tmp_path, *tmp_path.parents][:3]:
+        parent.chmod(0o755)
+    script = "trap 'sleep 1; exit 75' TERM; for i in $(seq 600); do sleep 0.1; done"
+    command = ["sbatch", "--parsable", "--ntasks=1", "--array=1-2", f"--output={tmp_path}/%a.log"]
+    command += ["train_scripts/job.sh", "work", "1", "bash", "-c", script]
+    sent = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment(tmp_path))
+    first, last = (f"{sent.stdout.strip()}_{part}" for part in (1, 2))  # the last has the number of the array
+    wait_for("start", lambda: all((tmp_path / f"{part}.log").exists() for part in (1, 2)))
+    time.sleep(1)
+    subprocess.run(["scancel", "--signal=USR1", "--batch", last], check=True)
+    wait_for("second start", lambda: "start number 2" in (tmp_path / "2.log").read_text())
+    assert job(first)["Restarts"] == "0"
+    subprocess.run(["scancel", first, last], check=True)
+    wait_for("end", lambda: all(job(number)["JobState"] not in WAITING for number in (first, last)))
+    time.sleep(10)  # a job that is asked for again waits for some seconds
+    for part, number in ((1, first), (2, last)):
+        assert job(number)["JobState"] == "CANCELLED"
+        assert "cancelled; not started again" in (tmp_path / f"{part}.log").read_text()
 
 
 def test_one_run_on_two_nodes_equals_one_process(matrix, tmp_path):

@@ -171,9 +171,9 @@ def test_when_sbatch_refuses_a_job_those_before_are_cancelled(tmp_path, monkeypa
     assert (tmp_path / "cancelled").read_text() == "41\n"
 
 
-def job_script(folder, script, restarts=0, most=2):
+def job_script(folder, script, restarts=0, most=2, shown="JobState=RUNNING"):
     """train_scripts/job.sh with a pretended Slurm: status, what it said, and whether it asked to be started again."""
-    fake(folder / "bin", "scontrol", f'echo "$@" >> {folder}/asked')
+    fake(folder / "bin", "scontrol", f'[ $1 = show ] && echo "{shown}" || echo "$@" >> {folder}/asked')
     fake(folder / "bin", "sleep", "true")
     (folder / "jobs").mkdir(exist_ok=True)
     environment = {
@@ -200,6 +200,30 @@ def test_a_job_under_slurm_that_is_stopped_is_always_started_again(tmp_path):
         assert f"start number {restarts + 1}" in said
         assert status == 75
     assert (tmp_path / "asked").read_text() == "requeue 7\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "shown", "again"),
+    [
+        ("exit 75", "JobState=COMPLETING Reason=None PreemptTime=None", False),  # scancel
+        ("exit 1", "JobState=COMPLETING Reason=None", False),
+        ("exit 75", "JobState=COMPLETING PreemptTime=2026-11-27T00:45:11", True),
+        ("kill -USR1 $PPID; sleep 1; exit 75", "JobState=COMPLETING PreemptTime=None", True),  # saved after the limit
+    ],
+)
+def test_a_job_that_was_cancelled_is_not_started_again(tmp_path, script, shown, again):
+    status, said, asked = job_script(tmp_path, script, shown=shown)
+    assert asked == again
+    assert status == (1 if script == "exit 1" else 75)
+    assert ("cancelled; not started again" in said) != again
+
+
+def test_one_job_of_an_array_is_started_again_not_all(tmp_path, monkeypatch):
+    """The array has the number of its last job, here 7, which would mean all of them."""
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
+    assert job_script(tmp_path, "exit 75")[2]
+    assert (tmp_path / "asked").read_text() == "requeue 7_3\n"
 
 
 def test_a_job_under_slurm_that_dies_is_started_again_so_many_times(tmp_path):
