@@ -34,10 +34,10 @@ from fairseq_xling.tasks.throughput import measure_matrix_rate
 EXPLANATION = """
 Measures the rate of dense bfloat16 products, then trains this project's model in bfloat16 at the paper's shape (8
 layers, width 768, 79,000 subwords, batches of 96 x 256) and stock fairseq in each setting for one GPU; prints tokens a
-second, the share of the measured rate (model FLOPs utilisation) and the ratio to stock fairseq's fastest setting, and
-a profile of a few updates. "fast" is with --torch-compile --cuda-graph; where the residual is named, with
---bf16-residual, which rounds as stock fairseq's --fp16 does. Each line is printed as soon as it is known; what would
-not end within the time is left out. --tiny runs all of it with a small model on whatever device there is.
+second, the share of the measured rate (model FLOPs utilisation), the ratio to stock fairseq's fastest setting (of the
+same batch, and of all), and a profile of a few updates. "fast" is with --torch-compile --cuda-graph; where the
+residual is named, with --bf16-residual, which rounds as stock fairseq's --fp16 does. Each line is printed as soon as it
+is known; what would not end within the time is left out. --tiny runs all of it with a small model on any device.
 
 example: benchmarks/gpu.sh --out runs/bench/gpu.json
 """
@@ -141,17 +141,26 @@ def speed_of(contender: str, folder: Path, shape: Shape, limit: float) -> float:
 
 def report(speeds: dict[str, float], seconds_per_token: float) -> None:
     """The table; `seconds_per_token` is what the measured rate would take for one."""
-    fastest = max((speed for contender, speed in speeds.items() if contender.startswith(STOCK)), default=None)
-    rows: list[list[Any]] = [
-        [
-            contender,
-            f"{speed:,.0f}",
-            f"{100 * speed * seconds_per_token:.1f} %",
-            "" if fastest is None else f"{speed / fastest:.2f}",
-        ]
-        for contender, speed in speeds.items()
-    ]
-    print("\n" + table(["contender", "tokens/s", "utilisation", "times the fastest stock setting"], rows), flush=True)
+    rows: list[list[Any]] = []
+    for contender, speed in speeds.items():
+        alike = {other: found for other, found in speeds.items() if other.endswith(TWICE) == contender.endswith(TWICE)}
+        rows.append(
+            [
+                contender,
+                f"{speed:,.0f}",
+                f"{100 * speed * seconds_per_token:.1f} %",
+                times_stock(speed, alike),
+                times_stock(speed, speeds),
+            ]
+        )
+    columns = ["contender", "tokens/s", "utilisation", "times stock's fastest, same batch", "times stock's fastest"]
+    print("\n" + table(columns, rows), flush=True)
+
+
+def times_stock(speed: float, speeds: dict[str, float]) -> str:
+    """Ratio of a speed to stock fairseq's fastest of some; empty if there is none."""
+    fastest = max((found for contender, found in speeds.items() if contender.startswith(STOCK)), default=None)
+    return "" if fastest is None else f"{speed / fastest:.2f}"
 
 
 if __name__ == "__main__":
