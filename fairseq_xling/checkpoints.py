@@ -60,11 +60,14 @@ def load_checkpoint(
     return checkpoint_utils._upgrade_state_dict(state)
 
 
-def read_state(path: str | PathLike[str]) -> dict[str, Any]:
-    """The checked content of a checkpoint, tensors on the CPU; errors as in `load_checkpoint`."""
+def read_state(path: str | PathLike[str], mmap: bool = False) -> dict[str, Any]:
+    """The checked content of a checkpoint, tensors on the CPU; errors as in `load_checkpoint`.
+
+    With `mmap` tensors stay in the file until they are looked at, which is quick where only options are wanted.
+    """
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):  # fairseq's form of options without a dataclass
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except FileNotFoundError:
         raise InputError("no such checkpoint", path) from None
     except pickle.UnpicklingError as error:

@@ -26,6 +26,7 @@ from omegaconf import open_dict
 from fairseq_xling.formats.errors import InputError
 from fairseq_xling.tasks import patience
 from fairseq_xling.tasks.metrics_log import settle_epoch
+from fairseq_xling.tasks.resumed_options import expect_same_options
 from fairseq_xling.tasks.training_report import describe_disk
 
 logger = logging.getLogger(__name__)
@@ -88,6 +89,7 @@ def load_checkpoint(cfg: Any, trainer: Any, **options: Any) -> Any:
     wait_for_all(trainer)
     patience.begin(f"{cfg.best_checkpoint_metric} {'max' if cfg.maximize_best_checkpoint_metric else 'min'}")
     source = _source(cfg)
+    expect_same_options(source, trainer.cfg.model, cfg.reset_optimizer or str(source) == cfg.finetune_from_model)
     try:
         loaded = _load(cfg, trainer, **options)
     except Exception as error:

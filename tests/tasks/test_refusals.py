@@ -57,6 +57,17 @@ def test_weights_that_do_not_fit_are_named_with_their_file(shared, tmp_path, ext
         assert says in str(caught.value)
 
 
+@pytest.mark.parametrize("option", ["--restore-file", "--finetune-from-model"])
+def test_another_number_of_heads_fits_the_weights_and_is_refused(shared, tmp_path, option):
+    train(shared, tmp_path, "--max-update", 1)  # two heads, as xling_lab has
+    source = tmp_path / "checkpoint_last.pt"
+    says = f"{source}: --encoder-attention-heads: it was made with 2, and cannot go on with 4"
+    with pytest.raises(InputError, match=re.escape(says)):
+        train(shared, tmp_path, "--max-update", 2, "--encoder-attention-heads", 4)
+    with pytest.raises(InputError, match=re.escape(says)):
+        train(shared, tmp_path / "new", "--max-update", 2, option, source, "--encoder-attention-heads", 4)
+
+
 def test_separate_vocabularies_need_separate_embeddings(per_language, tmp_path):
     with pytest.raises(InputError, match="needs --separate emb"):
         train(per_language, tmp_path, "--max-update", 1)

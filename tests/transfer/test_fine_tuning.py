@@ -313,6 +313,19 @@ def test_another_source_language_does_not_get_the_number_of_the_checkpoints_own(
         checkpoint_utils.load_model_ensemble_and_task([path], {"source_lang": "fr"})
 
 
+def test_another_source_language_does_not_go_on_with_the_run_of_the_first(data, shared_model, tmp_path):
+    french = ["--source-lang", "fr", "--files", f"fr.train={data / 'ner' / 'fr.test.tsv'}", "--disable-validation"]
+    train("tagging", data, shared_model, tmp_path / "run", "--max-update", 1)
+    last = tmp_path / "run" / "checkpoint_last.pt"
+    with pytest.raises(InputError, match=f"{last}: --source-lang: it was made with en, and cannot go on with fr"):
+        train("tagging", data, shared_model, tmp_path / "run", "--max-update", 2, *french)
+    # one language after the other, if that is what is wanted: a run of its own from the first one's weights
+    state = train(
+        "tagging", data, shared_model, tmp_path / "new", "--max-update", 1, "--finetune-from-model", last, *french
+    )
+    assert '"source": "fr"' in state["cfg"]["model"]["description"]
+
+
 def test_the_smallest_loss_may_choose(data, shared_model, tmp_path):
     databin, pretrained = shared_model
     arguments = world.arguments("tagging", data / "ner", databin, pretrained, tmp_path, "--max-update", 1)
